@@ -1,0 +1,22 @@
+"""The one exception a user is meant to read."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class SharpenError(Exception):
+    """Something the user can mend: the message is one paragraph saying what, where and what to do.
+
+    The command line prints the message alone and exits with status 2; every other exception is a defect of the library.
+    """
+
+
+def near(name: str, known: Iterable[str]) -> str:
+    """A sentence that helps after a wrong name: the near ones if there are any, else all of them."""
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    if close:
+        return f"Did you mean {' or '.join(close)}?"
+    return f"Known: {', '.join(names)}." if names else "There is none."

@@ -1,0 +1,196 @@
+"""A recipe: a source, stages, updates and a loop, as one value that names no model, no data set and no hardware."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+
+from torch import Tensor
+
+from sharpen.core import Part, Wiring, columns_read
+from sharpen.errors import SharpenError
+from sharpen.rows import Traces
+from sharpen.types import Batch, Group, Problem, Scored, Sets, Trace, Unit
+
+if TYPE_CHECKING:
+    from sharpen.ctx import Ctx
+    from sharpen.task.base import Task
+
+
+class Source(Protocol):
+    """Where problems come from. `observe` is shown every group, also those that were refused."""
+
+    def draw(self, n: int, ctx: Ctx) -> list[Problem] | list[Group]: ...
+
+    def observe(self, groups: list[Group], ctx: Ctx) -> None: ...
+
+
+class Rows(Protocol):
+    """Which traces an update trains on, and which sets of them it compares."""
+
+    def __call__(self, groups: list[Group], ctx: Ctx) -> tuple[list[Trace], Sets | None]: ...
+
+
+class Loss(Protocol):
+    """A pure function of scores and columns; one entry per `unit` (or per set), not yet reduced.
+
+    `wants` are extras the actor must score. `silent_where` names a column with this property: on a trace where it is zero
+    at every atom, the loss sends no gradient, so the trace costs no backward pass.
+    """
+
+    unit: ClassVar[Unit | Literal["set"]]
+    reads: ClassVar[tuple[str, ...]]
+    wants: ClassVar[tuple[str, ...]]
+    silent_where: ClassVar[str | None]
+
+    def __call__(self, new: Scored, batch: Batch) -> Tensor: ...
+
+
+@dataclass(frozen=True)
+class Term(Part):
+    """A loss, its weight, and what it is a mean of.
+
+    `mean_over`: `atom` divides the sum by the number of atoms of the optimiser step; `trace` first averages inside each trace,
+    then over traces; `horizon` divides by traces x `horizon`, a constant (Dr. GRPO). `where` names a 0/1 column: the loss
+    sees only those atoms, and the denominator counts only them. `weight_by` names a column that multiplies without
+    entering the denominator. Denominators are taken over the whole optimiser step, never a micro-batch.
+    """
+
+    loss: Any
+    weight: float = 1.0
+    mean_over: Literal["atom", "trace", "horizon", "sum"] = "trace"
+    horizon: int = 0
+    where: str | None = None
+    weight_by: str | None = None
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        if self.mean_over == "horizon" and self.horizon <= 0:
+            raise SharpenError("Term: mean_over='horizon' divides by traces x horizon; give horizon, the longest length.")
+
+    @property
+    def label(self) -> str:
+        """What metrics call this term."""
+        return self.name or type(self.loss).__name__.lower()
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Everything this term reads."""
+        extra = tuple(c for c in (self.where, self.weight_by) if c)
+        return columns_read(self.loss) + extra
+
+
+@dataclass(frozen=True)
+class AdamW(Part):
+    """AdamW (1711.05101), and how its rate runs.
+
+    `lr` None is the model's own rate (`scale` times it): a size-dependent number is not a recipe's to know. Gradients are
+    clipped to the norm `clip`. The rate rises linearly over the first `warmup` optimiser steps.
+    """
+
+    lr: float | None = None
+    scale: float = 1.0
+    beta1: float = 0.9
+    beta2: float = 0.95
+    eps: float = 1e-8
+    weight_decay: float = 0.0
+    clip: float = 1.0
+    warmup: int = 0
+
+
+@dataclass(frozen=True)
+class Update(Part):
+    """Rows, terms, an actor, and how its optimiser goes through them.
+
+    `minibatch` counts traces (sets, where the rows are sets) an optimiser step, 0 takes all; a set is never split.
+    """
+
+    terms: tuple[Term, ...]
+    rows: Any = field(default_factory=Traces)
+    actor: str = "policy"
+    optimiser: AdamW = field(default_factory=AdamW)
+    epochs: int = 1
+    minibatch: int = 0
+    name: str = ""
+
+    def wire(self, wiring: Wiring) -> None:
+        """An update reads what its rows and losses read."""
+        self.rows.wire(wiring)
+        for term in self.terms:
+            for column in term.columns:
+                if not wiring.holds(column):
+                    wiring.refuse(type(term.loss).__name__, column)
+                wiring.used.setdefault(column, type(term.loss).__name__)
+
+
+@dataclass(frozen=True)
+class Loop(Part):
+    """How long and how wide: iterations, problems an iteration, and what an iteration starts from.
+
+    `reset="base"` returns every trained actor to the weights the run began with (and forgets its optimiser) before the
+    updates of each iteration, as STaR and ReST-EM do.
+    """
+
+    iterations: int = 100
+    problems: int = 32
+    reset: Literal["none", "base"] = "none"
+
+
+@dataclass(frozen=True)
+class Policy(Part):
+    """The model that is trained to solve the problems: the one the run was given."""
+
+
+@dataclass(frozen=True)
+class Frozen(Part):
+    """A copy of another actor that gradient never reaches: a reference (`never` refreshed) or an opponent (each `iteration`)."""
+
+    of: str = "policy"
+    refresh: Literal["never", "iteration"] = "never"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A method. Vary it with `dataclasses.replace`; it is checked whenever it is made.
+
+    `source_of` cites where it comes from; `about` says what it computes in a sentence or two; `origins` says of each
+    default that matters where it comes from, keyed like the command line's `--set` (`"PPOClip.low"`).
+    """
+
+    name: str
+    source: Any
+    collect: tuple[Any, ...]
+    updates: tuple[Update, ...]
+    loop: Loop = field(default_factory=Loop)
+    actors: tuple[tuple[str, Any], ...] = (("policy", Policy()),)
+    about: str = ""
+    source_of: str = ""
+    family: str = ""
+    parent: str = ""
+    origins: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+def check(recipe: Recipe, task: Task | None = None) -> None:
+    """Raise unless every part finds what it reads; with a task, also unless the task gives what the parts need."""
+    wiring = Wiring(recipe.name, task)
+    recipe.source.wire(wiring)
+    for stage in recipe.collect:
+        stage.wire(wiring)
+    names = dict(recipe.actors)
+    for update in recipe.updates:
+        if update.actor not in names:
+            raise SharpenError(
+                f"Recipe {recipe.name!r}: an update trains the actor {update.actor!r}; its actors are {', '.join(names)}."
+            )
+        update.wire(wiring)
+    for name, spec in recipe.actors:
+        if isinstance(spec, Frozen) and spec.of not in names:
+            raise SharpenError(f"Recipe {recipe.name!r}: actor {name!r} is a copy of {spec.of!r}, which there is not.")
+
+
+Predicate = Callable[[Any], bool]
+"""A named function of a trace or a group; decorate it with `sharpen.core.reads`."""

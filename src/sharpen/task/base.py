@@ -1,0 +1,88 @@
+"""A task: problems, how a trace is judged, and what else it can give."""
+
+from __future__ import annotations
+
+import random
+from abc import ABC, abstractmethod
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from sharpen.types import Problem, Trace
+
+
+@dataclass(frozen=True)
+class RewardSpec:
+    """A named reward, its valid range, and what it measures."""
+
+    name: str
+    low: float = 0.0
+    high: float = 1.0
+    about: str = ""
+
+
+class Environment(ABC):
+    """A world that answers in text. It is copied to branch an episode, so all it knows is plain data."""
+
+    @abstractmethod
+    def reset(self) -> str:
+        """Start over; the first observation, which becomes the prompt."""
+
+    @abstractmethod
+    def step(self, text: str) -> tuple[str, float, bool]:
+        """Act: the next observation, the reward of this turn, and whether the episode is over. Never raises for bad text."""
+
+    @property
+    @abstractmethod
+    def state(self) -> Hashable:
+        """The state as one hashable value: equal states have equal futures."""
+
+    @abstractmethod
+    def copy(self) -> Environment:
+        """An independent copy in the same state."""
+
+
+class Task(ABC):
+    """What a run asks of a kind of problem.
+
+    `gives` may hold `answer`, `solution` (worked, in steps), `steps` (a checker of single steps), `environment`.
+    `main` names the reward that decides whether a trace solved its problem: it did when that reward is at the top of its
+    range. Splits never overlap: `train`, `test` (same difficulty), `harder` (beyond what was trained on), where there are such.
+    """
+
+    name: ClassVar[str] | str
+    gives: frozenset[str] = frozenset()
+    rewards: tuple[RewardSpec, ...] = (RewardSpec("correct"),)
+    main: str = "correct"
+    splits: tuple[str, ...] = ("train", "test", "harder")
+    max_tokens: int = 256
+    """Enough tokens for a worked solution by a character tokenizer (a run may set another limit)."""
+
+    @abstractmethod
+    def draw(self, split: str, rng: random.Random) -> Problem:
+        """One problem of a split, at random."""
+
+    @abstractmethod
+    def fixed(self, split: str, n: int) -> list[Problem]:
+        """The same `n` different problems of a split each time (fewer where it has fewer), for evaluation."""
+
+    @abstractmethod
+    def verify(self, problem: Problem, trace: Trace) -> Mapping[str, float]:
+        """Every named reward of a trace, in its range. Pure; never raises whatever the model wrote."""
+
+    def check_steps(self, problem: Problem, steps: Sequence[str]) -> list[bool]:
+        """For each step in order, whether it is valid given the steps before it. For tasks that give `steps`."""
+        raise NotImplementedError(f"task {self.name!r} does not check steps")
+
+    def environment(self, problem: Problem) -> Environment:
+        """A fresh world for a problem. For tasks that give `environment`."""
+        raise NotImplementedError(f"task {self.name!r} has no environment")
+
+    def solved(self, rewards: Mapping[str, float]) -> bool:
+        """Whether these rewards are those of a solution."""
+        high = next(r.high for r in self.rewards if r.name == self.main)
+        return rewards[self.main] >= high - 1e-9
+
+    def answer_of(self, text: str) -> str | None:
+        """The final answer in a text, normalised, for majority votes; None when there is none."""
+        return text.strip() or None
