@@ -70,6 +70,10 @@ class Task(ABC):
     def verify(self, problem: Problem, trace: Trace) -> Mapping[str, float]:
         """Every named reward of a trace, in its range. Pure; never raises whatever the model wrote."""
 
+    def verify_many(self, pairs: Sequence[tuple[Problem, Trace]]) -> list[Mapping[str, float]]:
+        """`verify` of many; tasks that can do better than one at a time (worker processes) replace it. Order is kept."""
+        return [self.verify(problem, trace) for problem, trace in pairs]
+
     def check_steps(self, problem: Problem, steps: Sequence[str]) -> list[bool]:
         """For each step in order, whether it is valid given the steps before it. For tasks that give `steps`."""
         raise NotImplementedError(f"task {self.name!r} does not check steps")

@@ -1,0 +1,89 @@
+"""What every actor can do, whatever its atoms are: tokens or latents."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor, nn
+
+from sharpen.types import Batch, Problem, Sampling, Scored, Segment, Sets, Trace
+
+if TYPE_CHECKING:
+    from sharpen.recipe import AdamW
+
+
+@dataclass(frozen=True)
+class Request:
+    """Draw one segment after a context. Equal requests with equal seeds give equal segments."""
+
+    context: tuple[Segment, ...]
+    sampling: Sampling
+    seed: int
+    by: str
+
+
+class Actor(ABC):
+    """A policy, a reference, a judge, a critic. It alone knows how its traces are laid out as tensors."""
+
+    module: nn.Module
+    rate: float
+    """The learning rate that suits this model, which recipes scale."""
+
+    @abstractmethod
+    def prompt(self, problem: Problem) -> list[Segment]:
+        """The context a problem starts with."""
+
+    @abstractmethod
+    def say(self, text: str, role: str = "user") -> Segment:
+        """Given text as a segment that follows what the actor drew: an observation, a tool's reply, a critique."""
+
+    @abstractmethod
+    def given(self, text: str) -> Segment:
+        """Text as if the actor had drawn it, complete with its end: a demonstration."""
+
+    @abstractmethod
+    def sample(self, requests: Sequence[Request]) -> list[Segment]:
+        """One segment a request, in order."""
+
+    @abstractmethod
+    def collate(self, traces: Sequence[Trace], groups: Tensor, columns: Sequence[str], sets: Sets | None = None) -> Batch:
+        """Lay traces out; `groups` is `int64[len(traces)]`. A column that a segment lacks is NaN there."""
+
+    @abstractmethod
+    def micro(self, traces: Sequence[Trace], tokens: int) -> list[list[int]]:
+        """Split traces into lists of at most `tokens` padded atoms (or one trace), for one forward pass each."""
+
+    @abstractmethod
+    def score(self, batch: Batch, wants: Sequence[str] = ()) -> Scored:
+        """Log-prob of every trainable atom under its sampling temperature, and the extras in `wants`."""
+
+    @abstractmethod
+    def parameters(self) -> list[tuple[str, nn.Parameter]]:
+        """The named parameters that may be trained."""
+
+    @abstractmethod
+    def weights(self) -> dict[str, Tensor]:
+        """What a checkpoint must hold of this actor, by name (references, not copies)."""
+
+    @abstractmethod
+    def load_weights(self, weights: dict[str, Tensor]) -> None:
+        """Take over what `weights` gave once."""
+
+    @abstractmethod
+    def freeze(self) -> Actor:
+        """An independent copy that takes no gradient."""
+
+    @abstractmethod
+    def export(self, folder: Any) -> None:
+        """Write the model in the format of its ecosystem."""
+
+    def optimiser_groups(self, spec: AdamW) -> list[dict[str, Any]]:
+        """Parameter groups: weight decay on matrices only."""
+        named = self.parameters()
+        return [
+            {"params": [p for _, p in named if p.dim() > 1], "weight_decay": spec.weight_decay},
+            {"params": [p for _, p in named if p.dim() <= 1], "weight_decay": 0.0},
+        ]

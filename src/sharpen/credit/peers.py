@@ -1,0 +1,58 @@
+"""Credit relative to peers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from sharpen.core import Part
+from sharpen.maths import group_norm
+from sharpen.types import Group
+from sharpen.units import Table
+
+if TYPE_CHECKING:
+    from sharpen.ctx import Ctx
+
+
+@dataclass(frozen=True)
+class GroupNorm(Part):
+    """Credit of a unit = (its reward - centre of its peers) / spread of its peers, on each of its atoms.
+
+    GRPO (2402.03300, section 4.1.2) centres by the mean and divides by the standard deviation of the traces of one problem;
+    Dr. GRPO (2503.20783) does not divide; RLOO (2402.14740) centres by the mean of the others. `peers` may name any key of a
+    unit: GiGPO (2505.10978) adds turns in the same state. A unit without peers gets 0 (`singleton="raw"`: its own value).
+    """
+
+    peers: tuple[str, ...] = ("problem",)
+    unit: Literal["trace", "segment"] = "trace"
+    of: str = "reward"
+    center: Literal["mean", "loo", "none"] = "mean"
+    scale: Literal["std", "mean", "maxabs", "none"] = "std"
+    singleton: Literal["zero", "raw"] = "zero"
+    weight: float = 1.0
+    into: str = "adv"
+    mode: Literal["set", "add", "mul"] = "set"
+
+    @property
+    def reads(self) -> tuple[str, ...]:  # type: ignore[override]
+        """The value that is compared, and what is added to."""
+        return ("traces", self.of) if self.mode == "set" else ("traces", self.of, self.into)
+
+    @property
+    def writes(self) -> tuple[str, ...]:  # type: ignore[override]
+        """The credit column."""
+        return (self.into,)
+
+    def __call__(self, groups: list[Group], ctx: Ctx) -> list[Group]:
+        """Write the credit; log how many peers sets differ in it."""
+        table = Table(groups, self.unit)
+        if not len(table):
+            return groups
+        ids = table.ids(*self.peers)
+        credit = group_norm(table.get(self.of), ids, center=self.center, scale=self.scale, singleton=self.singleton)
+        table.spread(self.into, self.weight * credit, self.mode)
+        sets = int(ids.max()) + 1
+        live = len(ids[credit != 0].unique())
+        ctx.log("groups/signal", live / sets, sets)
+        return groups
+

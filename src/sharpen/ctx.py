@@ -1,0 +1,114 @@
+"""What a stage may touch besides its groups: task, actors, randomness, its own memory, metrics and costs."""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from sharpen.core import Part, addresses
+from sharpen.recipe import Recipe
+from sharpen.types import Group, Problem
+
+if TYPE_CHECKING:
+    from sharpen.actor.base import Actor
+    from sharpen.task.base import Task
+
+
+@dataclass
+class Cost:
+    """Everything a run spent so far. Methods are compared at equal cost, so it is counted here and nowhere else."""
+
+    generated_tokens: int = 0
+    prompt_tokens: int = 0
+    scored_tokens: int = 0
+    trained_tokens: int = 0
+    verifier_calls: int = 0
+    judge_calls: int = 0
+    problems: int = 0
+    traces: int = 0
+    updates: int = 0
+
+    def as_dict(self) -> dict[str, int]:
+        """Plain numbers by name."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}
+
+
+class Metrics:
+    """Weighted means of one iteration, by name."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, float] = {}
+        self._weights: dict[str, float] = {}
+
+    def add(self, name: str, value: float, weight: float = 1.0) -> None:
+        """Count `value` into the mean called `name`."""
+        self._sums[name] = self._sums.get(name, 0.0) + value * weight
+        self._weights[name] = self._weights.get(name, 0.0) + weight
+
+    def take(self) -> dict[str, float]:
+        """The means so far, in order of name; starts anew."""
+        out = {n: self._sums[n] / self._weights[n] for n in sorted(self._sums) if self._weights[n] > 0}
+        self._sums.clear()
+        self._weights.clear()
+        return out
+
+
+class Ctx:
+    """Shared by the parts of one run. All randomness comes from `rng` and `gen`; both are checkpointed.
+
+    `knobs` are numbers that one part turns for another, `stores` are named lists of problems or groups that stages fill and
+    sources draw from, `last` are the metrics of the iteration before.
+    """
+
+    def __init__(self, recipe: Recipe, task: Task, actors: dict[str, Actor], seed: int = 0, micro_tokens: int = 16384) -> None:
+        self.recipe = recipe
+        self.task = task
+        self.actors = actors
+        self.seed = seed
+        self.micro_tokens = micro_tokens
+        self.step = 0
+        self.rng = random.Random(seed)
+        self.gen = torch.Generator().manual_seed(seed)
+        self.metrics = Metrics()
+        self.last: dict[str, float] = {}
+        self.cost = Cost()
+        self.knobs: dict[str, float] = {}
+        self.stores: dict[str, list[Any]] = defaultdict(list)
+        self.states: dict[str, dict[str, Any]] = {}
+        self._address: dict[int, str] = {}
+        for name, part in addresses(recipe).items():
+            self._address[id(part)] = name
+            state = part.init()
+            if state is not None:
+                self.states[name] = state
+
+    @property
+    def progress(self) -> float:
+        """How much of the run is done, 0 to 1: what schedules are functions of."""
+        return self.step / max(1, self.recipe.loop.iterations)
+
+    def address(self, part: Part) -> str:
+        """The name of a part within its recipe, as `--set` and checkpoints know it."""
+        return self._address[id(part)]
+
+    def state(self, part: Part) -> dict[str, Any]:
+        """What a part remembers."""
+        return self.states[self.address(part)]
+
+    def log(self, name: str, value: float, weight: float = 1.0) -> None:
+        """Count a value into this iteration's mean of that name."""
+        self.metrics.add(name, value, weight)
+
+    def draw(self, n: int) -> list[Group]:
+        """New groups from the recipe's source."""
+        drawn = self.recipe.source.draw(n, self)
+        self.cost.problems += len(drawn)
+        return [Group(x) if isinstance(x, Problem) else x for x in drawn]
+
+    def observe(self, groups: list[Group]) -> None:
+        """Show groups to the source, which must see also those that are thrown away."""
+        self.recipe.source.observe(groups, self)

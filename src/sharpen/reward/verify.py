@@ -1,0 +1,107 @@
+"""Rewards: what the task says of a trace, more of one's own, and what a recipe makes of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, ClassVar
+
+from sharpen.core import Part
+from sharpen.errors import SharpenError
+from sharpen.types import Group, Trace
+
+if TYPE_CHECKING:
+    from sharpen.ctx import Ctx
+
+
+def mean(values: Mapping[str, float], weights: Mapping[str, float]) -> float:
+    """Weighted mean of named rewards."""
+    return weighted_sum(values, weights) / sum(weights.values())
+
+
+def weighted_sum(values: Mapping[str, float], weights: Mapping[str, float]) -> float:
+    """Sum of weight x reward, the usual total."""
+    return sum(w * values[name] for name, w in weights.items())
+
+
+def gated(values: Mapping[str, float], weights: Mapping[str, float]) -> float:
+    """The weighted sum, or 0 unless every weighed reward is above 0: nothing counts without the rest."""
+    return weighted_sum(values, weights) if all(values[n] > 0 for n in weights) else 0.0
+
+
+@dataclass(frozen=True)
+class Verify(Part):
+    """Ask the task for every named reward of every trace that has none yet, and whether it solved its problem."""
+
+    reads: ClassVar[tuple[str, ...]] = ("traces",)
+    writes: ClassVar[tuple[str, ...]] = ("reward:*", "solved")
+
+    def __call__(self, groups: list[Group], ctx: Ctx) -> list[Group]:
+        """Traces keep rewards they already have, so that this may stand after each of several rollouts."""
+        todo = [t for g in groups for t in g.traces if t.solved is None]
+        scores = ctx.task.verify_many([(t.problem, t) for t in todo])
+        for trace, rewards in zip(todo, scores, strict=True):
+            for spec in ctx.task.rewards:
+                trace.rewards[spec.name] = _valid(rewards[spec.name], spec.name, trace)
+            trace.solved = ctx.task.solved(rewards)
+        ctx.cost.verifier_calls += len(todo)
+        for name in [r.name for r in ctx.task.rewards] if todo else []:
+            ctx.log(f"reward/{name}", sum(t.rewards[name] for t in todo) / len(todo), len(todo))
+        return groups
+
+
+@dataclass(frozen=True)
+class Reward(Part):
+    """One more named reward, computed from a trace by a function."""
+
+    fn: Callable[[Trace], float]
+    name: str
+    reads: ClassVar[tuple[str, ...]] = ("traces",)
+
+    @property
+    def writes(self) -> tuple[str, ...]:  # type: ignore[override]
+        """The reward's own column."""
+        return (f"reward:{self.name}",)
+
+    def __call__(self, groups: list[Group], ctx: Ctx) -> list[Group]:
+        """Score every trace."""
+        for trace in (t for g in groups for t in g.traces):
+            trace.rewards[self.name] = _valid(self.fn(trace), self.name, trace)
+            ctx.log(f"reward/{self.name}", trace.rewards[self.name])
+        return groups
+
+
+@dataclass(frozen=True)
+class Total(Part):
+    """The total reward of every trace: `how` of the weighed rewards (without weights: the task's main one).
+
+    A reward of weight 0 is recorded and not optimised. `how` may be any function of (values, weights): a gate, a product.
+    """
+
+    weights: Mapping[str, float] = field(default_factory=dict)
+    how: Callable[[Mapping[str, float], Mapping[str, float]], float] = weighted_sum
+    writes: ClassVar[tuple[str, ...]] = ("reward",)
+
+    @property
+    def reads(self) -> tuple[str, ...]:  # type: ignore[override]
+        """Every reward that counts."""
+        return tuple(f"reward:{name}" for name in self.weights) or ("reward:*",)
+
+    def __call__(self, groups: list[Group], ctx: Ctx) -> list[Group]:
+        """Write the totals."""
+        weights = {n: w for n, w in self.weights.items() if w} or {ctx.task.main: 1.0}
+        for trace in (t for g in groups for t in g.traces):
+            trace.reward = self.how(trace.rewards, weights)
+            ctx.log("reward/total", trace.reward)
+        return groups
+
+
+def _valid(value: float, name: str, trace: Trace) -> float:
+    """A reward that is not a finite number is refused where it arises, with the sample."""
+    if not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise SharpenError(
+            f"Reward {name!r} of problem {trace.problem.key!r} is {value!r}, not a finite number; the text was "
+            f"{trace.text[:200]!r}. Mend the reward function; nothing was trained on this iteration."
+        )
+    return float(value)

@@ -1,0 +1,115 @@
+"""Stages that change what is in a group: cutting into steps, adding demonstrations, columns scored by an actor."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import torch
+
+from sharpen.core import Part
+from sharpen.errors import SharpenError
+from sharpen.types import Group, Segment, Trace
+
+if TYPE_CHECKING:
+    from sharpen.ctx import Ctx
+
+
+@dataclass(frozen=True)
+class Split(Part):
+    """Cut drawn segments into steps after each `separator`, so that rewards and credit can stand on steps.
+
+    A step's segment holds its own atoms, log-probs and columns. The separator must end a token: with a character tokenizer it
+    always does; a token that runs across it stays with the step it begins in.
+    """
+
+    separator: str = "\n"
+    reads: ClassVar[tuple[str, ...]] = ("traces",)
+    writes: ClassVar[tuple[str, ...]] = ("steps",)
+
+    def __call__(self, groups: list[Group], ctx: Ctx) -> list[Group]:
+        """Each trainable segment becomes one or more; given text stays whole."""
+        for trace in (t for g in groups for t in g.traces):
+            decode = ctx.actors[trace.agent].decode
+            trace.segments = [p for s in trace.segments for p in (cut(s, decode, self.separator) if s.trainable else [s])]
+        return groups
+
+
+def cut(segment: Segment, decode, separator: str) -> list[Segment]:  # type: ignore[no-untyped-def]
+    """A segment's pieces, each ending where `separator` is complete (the last with whatever is left)."""
+    ends: list[int] = []
+    start = 0
+    for i in range(1, len(segment) + 1):
+        if decode(segment.atoms[start:i].tolist()).endswith(separator) and i < len(segment):
+            ends.append(i)
+            start = i
+    bounds = [0, *ends, len(segment)]
+    out = []
+    for a, b in zip(bounds, bounds[1:], strict=False):
+        out.append(
+            dataclasses.replace(
+                segment,
+                atoms=segment.atoms[a:b],
+                logp=None if segment.logp is None else segment.logp[a:b],
+                text=decode(segment.atoms[a:b].tolist()),
+                cols={k: v[a:b] for k, v in segment.cols.items()},
+                info=dict(segment.info),
+                fresh=segment.fresh and a == 0,
+            )
+        )
+    return out
+
+
+@dataclass(frozen=True)
+class Demonstrate(Part):
+    """Add the worked solution of each problem as a trace to imitate; nobody drew it, so it has no log-prob."""
+
+    actor: str = "policy"
+    writes: ClassVar[tuple[str, ...]] = ("traces",)
+    needs: ClassVar[tuple[str, ...]] = ("solution",)
+
+    def __call__(self, groups: list[Group], ctx: Ctx) -> list[Group]:
+        """One trace a group."""
+        actor = ctx.actors[self.actor]
+        for group in groups:
+            p = group.problem
+            if p.solution is None:
+                raise SharpenError(
+                    f"Problem {p.key!r} has no worked solution to imitate. Give every row one, or train with a recipe that "
+                    "needs only answers (grpo)."
+                )
+            group.traces.append(Trace(p, [*actor.prompt(p), actor.given("\n".join(p.solution))], agent="data"))
+        return groups
+
+
+@dataclass(frozen=True)
+class Annotate(Part):
+    """Write a column scored by an actor on every trainable atom: log-probs of a reference, values, entropies."""
+
+    actor: str
+    want: str = "logp"
+    into: str = "logp_ref"
+    reads: ClassVar[tuple[str, ...]] = ("traces",)
+
+    @property
+    def writes(self) -> tuple[str, ...]:  # type: ignore[override]
+        """The column."""
+        return (self.into,)
+
+    @torch.no_grad()
+    def __call__(self, groups: list[Group], ctx: Ctx) -> list[Group]:
+        """Scores in micro-batches; a segment shared by several traces is written once per trace, to the same values."""
+        actor = ctx.actors[self.actor]
+        traces = [t for g in groups for t in g.traces if t.length]
+        for chosen in actor.micro(traces, ctx.micro_tokens):
+            some = [traces[i] for i in chosen]
+            batch = actor.collate(some, torch.arange(len(some)), ())
+            scored = actor.score(batch, () if self.want == "logp" else (self.want,))
+            values = (scored.logp if self.want == "logp" else scored.extra[self.want]).float().cpu()
+            at = 0
+            for segment in (s for t in some for s in t.actions):
+                segment.put(self.into, values[at : at + len(segment)].clone())
+                at += len(segment)
+            ctx.cost.scored_tokens += len(batch)
+        return groups

@@ -1,0 +1,174 @@
+"""Rollout programs: plain `async def` functions that await samples, run at batch speed.
+
+A program sees one `Play`: its problem, its own random numbers, and `sample`. Many programs run at once; when all of them
+wait for a sample, everything they wait for is drawn in one batch. Seeds are dealt before the first program starts, and
+requests are ordered by arrival, so a run's order is the same each time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import random
+import threading
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from sharpen.actor.base import Actor, Request
+from sharpen.task.base import Environment, Task
+from sharpen.types import Problem, Sampling, Segment, Trace
+
+if TYPE_CHECKING:
+    from sharpen.ctx import Ctx
+
+T = TypeVar("T")
+Program = Callable[["Play"], Awaitable[Trace | list[Trace]]]
+"""An `async def` from a Play to a trace, or to the traces of one episode."""
+
+QUIET_PASSES = 4
+"""Passes of the event loop without a new request after which every program is taken to be waiting."""
+
+
+class Scheduler:
+    """Collects requests until no program can go on, then draws them together."""
+
+    def __init__(self, actors: dict[str, Actor], ctx: Ctx | None = None) -> None:
+        self._actors = actors
+        self._ctx = ctx
+        self._waiting: list[tuple[str, Request, asyncio.Future[Segment]]] = []
+        self._armed = False
+
+    def run(self, programs: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
+        """The results of coroutines, in order. The first failure ends the others and is raised."""
+
+        async def main() -> list[T]:
+            tasks = [asyncio.ensure_future(p) for p in programs]
+            try:
+                return list(await asyncio.gather(*tasks))
+            finally:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+
+        return _outside_loop(main)
+
+    async def sample(self, actor: str, request: Request) -> Segment:
+        """Wait for one segment."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Segment] = loop.create_future()
+        self._waiting.append((actor, request, future))
+        if not self._armed:
+            self._armed = True
+            loop.call_soon(self._settle, loop, len(self._waiting), 0)
+        return await future
+
+    def _settle(self, loop: asyncio.AbstractEventLoop, seen: int, quiet: int) -> None:
+        quiet = quiet + 1 if len(self._waiting) == seen else 0
+        if quiet < QUIET_PASSES:
+            loop.call_soon(self._settle, loop, len(self._waiting), quiet)
+            return
+        self._armed = False
+        waiting, self._waiting = self._waiting, []
+        for name in dict.fromkeys(actor for actor, _, _ in waiting):
+            mine = [(r, f) for actor, r, f in waiting if actor == name and not f.done()]
+            try:
+                drawn = self._actors[name].sample([r for r, _ in mine])
+            except BaseException as error:  # handed to the program that waits, which has the traceback a user needs
+                for _, future in mine:
+                    future.set_exception(error)
+                continue
+            if self._ctx is not None:
+                self._ctx.cost.generated_tokens += sum(len(s) for s in drawn)
+                self._ctx.cost.prompt_tokens += sum(len(s) for r, _ in mine for s in r.context)
+            for (_, future), segment in zip(mine, drawn, strict=True):
+                future.set_result(segment)
+
+
+def _outside_loop(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Run a coroutine function to its end, in a thread of its own where a loop is running already (a notebook)."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(main())
+    result: list[T] = []
+    failure: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            result.append(asyncio.run(main()))
+        except BaseException as error:
+            failure.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    if failure:
+        raise failure[0]
+    return result[0]
+
+
+@dataclasses.dataclass
+class Play:
+    """What one run of a program may touch. Its random numbers are its own."""
+
+    problem: Problem
+    task: Task
+    sampling: Sampling
+    actor: str
+    rng: random.Random
+    actors: dict[str, Actor]
+    scheduler: Scheduler
+    step: int = 0
+
+    def prompt(self, problem: Problem | None = None) -> list[Segment]:
+        """The context the problem (or another one) starts with."""
+        return self.actors[self.actor].prompt(problem or self.problem)
+
+    def say(self, text: str, role: str = "user") -> Segment:
+        """Given text that follows: an observation, a critique."""
+        return self.actors[self.actor].say(text, role)
+
+    def environment(self) -> Environment:
+        """A fresh world for the problem."""
+        return self.task.environment(self.problem)
+
+    async def sample(self, context: Sequence[Segment], actor: str | None = None, **changes: Any) -> Segment:
+        """Draw one segment after `context`; `changes` replace fields of the sampling (temperature, stop, max_tokens, ...)."""
+        name = actor or self.actor
+        sampling = dataclasses.replace(self.sampling, **changes) if changes else self.sampling
+        request = Request(tuple(context), sampling, self.rng.getrandbits(62), f"{name}@{self.step}")
+        return await self.scheduler.sample(name, request)
+
+
+async def answer(play: Play) -> Trace:
+    """One answer to the problem."""
+    context = play.prompt()
+    drawn = await play.sample(context)
+    return Trace(play.problem, [*context, drawn], end="length" if drawn.info.get("end") == "length" else "stop")
+
+
+async def episode(play: Play) -> Trace:
+    """Turns in the task's environment until it ends; each turn's reward stands on its segment, the state it was taken in too."""
+    world = play.environment()
+    world.reset()
+    context = play.prompt()
+    done = False
+    while not done:
+        state = world.state
+        turn = await play.sample(context)
+        if turn.info.get("end") == "length":
+            return Trace(play.problem, [*context, turn], end="length", info={"success": False})
+        observation, turn.reward, done = world.step(turn.text or "")
+        turn.state = state
+        context = [*context, turn] if done else [*context, turn, play.say(observation)]
+    return Trace(play.problem, context, info={"success": sum(s.reward for s in context) > 0})
+
+
+def plays(ctx: Ctx, problems: Sequence[Problem], sampling: Sampling, actor: str) -> tuple[Scheduler, list[Play]]:
+    """A scheduler and one Play a problem, their seeds dealt in order from the run's generator."""
+    scheduler = Scheduler(ctx.actors, ctx)
+    out = [
+        Play(p, ctx.task, sampling, actor, random.Random(ctx.rng.getrandbits(62)), ctx.actors, scheduler, ctx.step)
+        for p in problems
+    ]
+    return scheduler, out

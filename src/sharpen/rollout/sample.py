@@ -1,0 +1,72 @@
+"""The plain rollout: n runs of a program for each group."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from sharpen.core import Part
+from sharpen.errors import SharpenError
+from sharpen.rollout.program import Play, Program, answer, episode, plays
+from sharpen.types import Group, Sampling, Trace
+
+if TYPE_CHECKING:
+    from sharpen.ctx import Ctx
+
+
+@dataclass(frozen=True)
+class Sample(Part):
+    """`n` more traces for every group.
+
+    Without a `program` the task decides: an episode in its environment if it has one, else one answer. `max_tokens` 0 leaves
+    the limit of one segment to the run.
+    """
+
+    n: int = 16
+    temperature: float = 1.0
+    top_p: float = 1.0
+    max_tokens: int = 0
+    actor: str = "policy"
+    program: Program | None = None
+    writes: ClassVar[tuple[str, ...]] = ("traces", "logp_old")
+
+    def __post_init__(self) -> None:
+        if self.n < 1:
+            raise SharpenError(f"Sample: n is {self.n}, and a group needs at least one trace. Set Sample.n to 1 or more.")
+        if self.temperature < 0 or not 0 < self.top_p <= 1:
+            raise SharpenError(
+                f"Sample: temperature {self.temperature} and top_p {self.top_p} describe no distribution; temperature is 0 or "
+                "more, top_p above 0 and at most 1."
+            )
+
+    def __call__(self, groups: list[Group], ctx: Ctx) -> list[Group]:
+        """Traces join their group in order."""
+        sampling = Sampling(self.temperature, self.top_p, max_tokens=self.max_tokens)
+        program = self.program or (episode if "environment" in ctx.task.gives else answer)
+        scheduler, todo = plays(ctx, [g.problem for g in groups for _ in range(self.n)], sampling, self.actor)
+        results = scheduler.run([_one(program, play) for play in todo])
+        for i, group in enumerate(groups):
+            for traces in results[i * self.n : (i + 1) * self.n]:
+                for trace in traces:
+                    trace.agent = self.actor
+                    _log(ctx, trace)
+                group.traces += traces
+        return groups
+
+
+def _one(program: Program, play: Play) -> Coroutine[Any, Any, list[Trace]]:
+    async def run() -> list[Trace]:
+        out = await program(play)
+        return out if isinstance(out, list) else [out]
+
+    return run()
+
+
+def _log(ctx: Ctx, trace: Trace) -> None:
+    ctx.cost.traces += 1
+    ctx.log("length", trace.length)
+    ctx.log("truncated", float(trace.end == "length"))
+    for s in trace.actions:
+        if "entropy" in s.cols and len(s):
+            ctx.log("entropy", float(s.cols["entropy"].mean()), len(s))

@@ -1,0 +1,93 @@
+"""Rows: which traces an update trains on, and which sets of them it compares."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from sharpen.core import Part, reads
+from sharpen.errors import SharpenError
+from sharpen.types import Group, Sets, Trace
+
+if TYPE_CHECKING:
+    from sharpen.ctx import Ctx
+
+
+def every(trace: Trace) -> bool:
+    """True of each trace."""
+    return True
+
+
+@reads("solved")
+def solved(trace: Trace) -> bool:
+    """True of a trace that solved its problem and ended by itself."""
+    return bool(trace.solved) and trace.end == "stop"
+
+
+@dataclass(frozen=True)
+class Traces(Part):
+    """Every trace that passes `where` and has something to train.
+
+    `most` > 0 keeps at most so many of a problem, different texts first come first (ReST-EM caps at 10: 2312.06585, section 4).
+    """
+
+    where: Callable[[Trace], bool] = every
+    most: int = 0
+    reads: ClassVar[tuple[str, ...]] = ("traces",)
+
+    def __call__(self, groups: list[Group], ctx: Ctx) -> tuple[list[Trace], Sets | None]:
+        """Rows in the order of groups."""
+        rows: list[Trace] = []
+        for group in groups:
+            kept = [t for t in group.traces if t.length and self.where(t)]
+            if self.most:
+                kept = list({_words(t): t for t in reversed(kept)}.values())[::-1][: self.most]
+            rows += kept
+        return rows, None
+
+
+def _words(trace: Trace) -> Any:
+    """What makes two traces the same text: the atoms that were drawn."""
+    return tuple(tuple(s.atoms.flatten().tolist()) for s in trace.actions)
+
+
+@reads("reward")
+def best(group: Group) -> Trace:
+    """The trace with the highest total reward, the first of equals."""
+    return max(group.traces, key=_total)
+
+
+@reads("reward")
+def worst(group: Group) -> Trace:
+    """The trace with the lowest total reward, the first of equals."""
+    return min(group.traces, key=_total)
+
+
+def _total(trace: Trace) -> float:
+    if trace.reward is None:
+        raise SharpenError(f"A trace of {trace.problem.key!r} has no total reward; put Total before the update.")
+    return trace.reward
+
+
+@dataclass(frozen=True)
+class Pairs(Part):
+    """One pair a group, `better` first; a group whose two are the same trace, or of equal reward, gives none."""
+
+    better: Callable[[Group], Trace] = best
+    worse: Callable[[Group], Trace] = worst
+    reads: ClassVar[tuple[str, ...]] = ("traces",)
+
+    def __call__(self, groups: list[Group], ctx: Ctx) -> tuple[list[Trace], Sets | None]:
+        """Rows two by two, and the pairs of their indices."""
+        rows: list[Trace] = []
+        members: list[tuple[int, ...]] = []
+        for group in groups:
+            if len(group.traces) < 2:
+                continue
+            one, two = self.better(group), self.worse(group)
+            if one is two or (one.reward is not None and one.reward == two.reward):
+                continue
+            members.append((len(rows), len(rows) + 1))
+            rows += [one, two]
+        return rows, Sets(members)
