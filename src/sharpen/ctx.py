@@ -61,7 +61,8 @@ class Ctx:
     """Shared by the parts of one run. All randomness comes from `rng` and `gen`; both are checkpointed.
 
     `knobs` are numbers that one part turns for another, `stores` are named lists of problems or groups that stages fill and
-    sources draw from, `last` are the metrics of the iteration before.
+    sources draw from, `last` are the metrics of the iteration before, `touched` names the actors whose weights an update has
+    changed in this iteration.
     """
 
     def __init__(self, recipe: Recipe, task: Task, actors: dict[str, Actor], seed: int = 0, micro_tokens: int = 16384) -> None:
@@ -74,6 +75,7 @@ class Ctx:
         self.rng = random.Random(seed)
         self.gen = torch.Generator().manual_seed(seed)
         self.metrics = Metrics()
+        self.touched: set[str] = set()
         self.last: dict[str, float] = {}
         self.cost = Cost()
         self.knobs: dict[str, float] = {}

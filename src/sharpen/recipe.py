@@ -156,6 +156,7 @@ class Recipe:
 
     `source_of` cites where it comes from; `about` says what it computes in a sentence or two; `origins` says of each
     default that matters where it comes from, keyed like the command line's `--set` (`"PPOClip.low"`).
+    `waive` names the self-checks that do not hold for this method.
     """
 
     name: str
@@ -169,6 +170,7 @@ class Recipe:
     family: str = ""
     parent: str = ""
     origins: Mapping[str, str] = field(default_factory=dict)
+    waive: tuple[Literal["agreement", "reference", "gradient"], ...] = ()
 
     def __post_init__(self) -> None:
         check(self)

@@ -31,6 +31,12 @@ class Actor(ABC):
     module: nn.Module
     rate: float
     """The learning rate that suits this model, which recipes scale."""
+    agreement: float
+    """How far the log-probs of rollout and training may differ, in the mean over atoms."""
+
+    @abstractmethod
+    def decode(self, tokens: Sequence[int]) -> str:
+        """The text of some atoms, without special ones."""
 
     @abstractmethod
     def prompt(self, problem: Problem) -> list[Segment]:
@@ -53,8 +59,8 @@ class Actor(ABC):
         """Lay traces out; `groups` is `int64[len(traces)]`. A column that a segment lacks is NaN there."""
 
     @abstractmethod
-    def micro(self, traces: Sequence[Trace], tokens: int) -> list[list[int]]:
-        """Split traces into lists of at most `tokens` padded atoms (or one trace), for one forward pass each."""
+    def size(self, trace: Trace) -> int:
+        """How many atoms wide a trace is once laid out, context included: what micro-batches are packed by."""
 
     @abstractmethod
     def score(self, batch: Batch, wants: Sequence[str] = ()) -> Scored:

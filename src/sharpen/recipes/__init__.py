@@ -1,0 +1,21 @@
+"""Recipes by name. They are values: vary one with `dataclasses.replace`."""
+
+from __future__ import annotations
+
+from sharpen.errors import SharpenError, near
+from sharpen.recipe import Recipe
+from sharpen.recipes import policy, selftrain
+
+
+def all_recipes() -> dict[str, Recipe]:
+    """Every built-in recipe by name, in the order of families."""
+    found = [x for module in (selftrain, policy) for x in vars(module).values() if isinstance(x, Recipe)]
+    return {r.name: r for r in found}
+
+
+def recipe(name: str) -> Recipe:
+    """The recipe of that name."""
+    known = all_recipes()
+    if name not in known:
+        raise SharpenError(f"There is no recipe {name!r}. {near(name, known)} `sharpen recipes` lists them.")
+    return known[name]

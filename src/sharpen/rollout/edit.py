@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import torch
 
+from sharpen.batching import pack
 from sharpen.core import Part
 from sharpen.errors import SharpenError
 from sharpen.types import Group, Segment, Trace
@@ -102,7 +103,7 @@ class Annotate(Part):
         """Scores in micro-batches; a segment shared by several traces is written once per trace, to the same values."""
         actor = ctx.actors[self.actor]
         traces = [t for g in groups for t in g.traces if t.length]
-        for chosen in actor.micro(traces, ctx.micro_tokens):
+        for chosen in pack([[i] for i in range(len(traces))], [actor.size(t) for t in traces], ctx.micro_tokens):
             some = [traces[i] for i in chosen]
             batch = actor.collate(some, torch.arange(len(some)), ())
             scored = actor.score(batch, () if self.want == "logp" else (self.want,))

@@ -1,0 +1,228 @@
+"""One update of a recipe, with its optimiser: rows to minibatches to micro-batches to one step."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sharpen.actor.base import Actor
+from sharpen.batching import connected, pack
+from sharpen.ctx import Ctx
+from sharpen.errors import SharpenError
+from sharpen.recipe import Term, Update
+from sharpen.reduction import count, numerator, restrict
+from sharpen.types import Batch, Group, Scored, Sets, Trace
+
+
+class Gap:
+    """How far the trainer's log-probs lie from those the rollout reported, on what this very policy drew."""
+
+    def __init__(self) -> None:
+        self.total = 0.0
+        self.most = 0.0
+        self.atoms = 0
+
+    @torch.no_grad()
+    def add(self, new: Scored, batch: Batch, label: str) -> None:
+        """Count the atoms drawn by `label`, the policy as it is now."""
+        segments = [s for t in batch.traces for s in t.actions if len(s)]
+        fresh = torch.tensor([s.by == label and not s.moved for s in segments], dtype=torch.bool)[batch.segment]
+        if bool(fresh.any()):
+            gap = (new.logp - batch.cols["logp_old"])[fresh].abs()
+            self.total += float(gap.sum())
+            self.most = max(self.most, float(gap.max()))
+            self.atoms += len(gap)
+
+    def check(self, limit: float, ctx: Ctx) -> None:
+        """Stop the run where the mean is over `limit`: weights were stale, or sampling and training compute different things."""
+        if not self.atoms:
+            return
+        mean = self.total / self.atoms
+        ctx.log("agreement/mean", mean)
+        ctx.log("agreement/max", self.most)
+        if not mean <= limit:
+            raise SharpenError(
+                f"Rollout and training disagree in iteration {ctx.step}: the log-probs of the sampled tokens differ by "
+                f"{mean:.2g} on average (limit {limit:.2g}), so every ratio would be wrong. The engine has stale or partial "
+                "weights, or computes in another precision. The step was not applied; a recipe that means this to be so "
+                "waives the check `agreement` by name."
+            )
+
+
+class Learner:
+    """An update and the state of its optimiser."""
+
+    def __init__(self, update: Update, name: str, actor: Actor) -> None:
+        self.update = update
+        self.name = name
+        self.actor = actor
+        self.steps = 0
+        self.optimiser = self._fresh()
+
+    def _fresh(self) -> torch.optim.AdamW:
+        spec = self.update.optimiser
+        return torch.optim.AdamW(
+            self.actor.optimiser_groups(spec), lr=self.rate(), betas=(spec.beta1, spec.beta2), eps=spec.eps
+        )
+
+    def rate(self) -> float:
+        """The learning rate of the next step."""
+        spec = self.update.optimiser
+        peak = (self.actor.rate if spec.lr is None else spec.lr) * spec.scale
+        return peak * min(1.0, (self.steps + 1) / (spec.warmup + 1))
+
+    def reset(self) -> None:
+        """Forget everything the optimiser learnt."""
+        self.steps = 0
+        self.optimiser = self._fresh()
+
+    def state(self) -> dict[str, Any]:
+        """Plain data: the optimiser's state by parameter number."""
+        return {"steps": self.steps, "optimiser": self.optimiser.state_dict()["state"]}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Take over what `state` gave once."""
+        self.steps = state["steps"]
+        whole = self.optimiser.state_dict()
+        whole["state"] = state["optimiser"]
+        self.optimiser.load_state_dict(whole)
+
+    # ------------------------------------------------------------------ the update
+
+    def learn(self, groups: list[Group], ctx: Ctx) -> None:
+        """Go through the rows `epochs` times in minibatches."""
+        rows, sets = self.update.rows(groups, ctx)
+        ctx.log(f"rows/{self.name}", len(rows))
+        owner = {id(t): i for i, g in enumerate(groups) for t in g.traces}
+        group = torch.tensor([owner.get(id(t), -1) for t in rows], dtype=torch.long)
+        units = len(rows) if sets is None else len(sets.members)
+        if units == 0:
+            return
+        size = self.update.minibatch or units
+        for epoch in range(self.update.epochs):
+            order = torch.randperm(units, generator=ctx.gen).tolist() if size < units else list(range(units))
+            for start in range(0, units, size):
+                chosen = order[start : start + size]
+                if sets is None:
+                    self._step([rows[i] for i in chosen], group[chosen], None, ctx, first=epoch == 0 and start == 0)
+                else:
+                    index, some = sets.take(chosen)
+                    self._step([rows[i] for i in index], group[index], some, ctx, first=epoch == 0 and start == 0)
+
+    def columns(self) -> tuple[str, ...]:
+        """Per-atom columns the terms read, and those the checks look at."""
+        names = [c for t in self.update.terms for c in t.columns]
+        return tuple(dict.fromkeys(n for n in [*names, "logp_old"] if n not in ("traces", "reward", "solved")))
+
+    def _step(self, rows: list[Trace], group: Tensor, sets: Sets | None, ctx: Ctx, first: bool) -> None:
+        terms, columns = self.update.terms, self.columns()
+        whole = self.actor.collate(rows, group, columns, sets)
+        denominators = [count(t, whole) for t in terms]
+        self.optimiser.zero_grad(set_to_none=True)
+        wants = tuple(dict.fromkeys(w for t in terms for w in t.loss.wants))
+        sums = dict.fromkeys((t.label for t in terms), 0.0)
+        bundles = self._bundles(rows, group, sets, whole)
+        gap = Gap()
+        for micro in pack(bundles, [self.actor.size(t) for t in rows], ctx.micro_tokens):
+            batch = whole if len(micro) == len(rows) else self._part(rows, group, sets, micro, columns)
+            new = self.actor.score(batch, wants)
+            if first and self.update.actor not in ctx.touched:
+                gap.add(new, batch, f"{self.update.actor}@{ctx.step}")
+            loss = torch.zeros(())
+            for term, denominator in zip(terms, denominators, strict=True):
+                value = numerator(term, new, batch) / denominator
+                sums[term.label] += float(value.detach())
+                loss = loss + term.weight * value
+                self._watch(term, new, batch, ctx)
+            if not math.isfinite(float(loss.detach())):
+                self._refuse(new, batch)
+            if loss.requires_grad:
+                loss.backward()  # type: ignore[no-untyped-call]
+            ctx.cost.trained_tokens += len(batch)
+        if "agreement" not in ctx.recipe.waive:
+            gap.check(self.actor.agreement, ctx)
+        self._apply(ctx, heard=bool(bundles) and first)
+        for label, value in sums.items():
+            ctx.log(f"loss/{label}", value)
+
+    def _apply(self, ctx: Ctx, heard: bool) -> None:
+        parameters = [p for _, p in self.actor.parameters()]
+        rate = self.rate()
+        norm = float(torch.nn.utils.clip_grad_norm_(parameters, self.update.optimiser.clip))
+        if not math.isfinite(norm):
+            raise SharpenError(
+                f"The gradient of update {self.name!r} is {norm} in iteration {ctx.step}, and the step was not applied. Lower the "
+                f"learning rate (`--set AdamW.lr={rate / 3:.0e}`) or compute in float32; the last checkpoint is untouched."
+            )
+        if norm == 0 and heard and "gradient" not in ctx.recipe.waive:
+            raise SharpenError(
+                f"No gradient reached the weights in update {self.name!r} of iteration {ctx.step}, although some rows carry credit. "
+                "A loss has been cut off from the policy, or every trained parameter is frozen: look at the terms with "
+                "`sharpen show`, and at the LoRA options."
+            )
+        for g in self.optimiser.param_groups:
+            g["lr"] = rate
+        self.optimiser.step()
+        self.steps += 1
+        ctx.touched.add(self.update.actor)
+        ctx.cost.updates += 1
+        ctx.log(f"grad_norm/{self.name}" if len(ctx.recipe.updates) > 1 else "grad_norm", norm)
+        ctx.log(f"lr/{self.name}" if len(ctx.recipe.updates) > 1 else "lr", rate)
+
+    def _part(self, rows: list[Trace], group: Tensor, sets: Sets | None, micro: list[int], columns: Sequence[str]) -> Batch:
+        chosen = [rows[i] for i in micro]
+        some = None
+        if sets is not None:
+            new = {r: k for k, r in enumerate(micro)}
+            inside = [i for i, m in enumerate(sets.members) if all(r in new for r in m)]
+            some = Sets(
+                [tuple(new[r] for r in sets.members[i]) for i in inside],
+                {name: col[inside] for name, col in sets.cols.items()},
+            )
+        return self.actor.collate(chosen, group[micro], columns, some)
+
+    def _bundles(self, rows: list[Trace], group: Tensor, sets: Sets | None, whole: Batch) -> list[list[int]]:
+        """Rows that must share a micro-batch; those no term sends any gradient through are left out (never counted out)."""
+        terms = self.update.terms
+        if sets is not None:
+            return connected(len(rows), sets.members)
+        if any(t.loss.unit in ("group", "batch") for t in terms):
+            if any(t.loss.unit == "batch" for t in terms):
+                return [list(range(len(rows)))]
+            return [[i for i, g in enumerate(group.tolist()) if g == k] for k in dict.fromkeys(group.tolist())]
+        gates = [t.loss.silent_where for t in terms]
+        if any(g is None for g in gates):
+            return [[i] for i in range(len(rows))]
+        heard = torch.zeros(len(rows), dtype=torch.bool)
+        for gate in gates:
+            heard[whole.trace[whole.cols[gate] != 0]] = True
+        return [[i] for i in range(len(rows)) if heard[i]]
+
+    # ------------------------------------------------------------------ checks and figures
+
+    @torch.no_grad()
+    def _watch(self, term: Term, new: Scored, batch: Batch, ctx: Ctx) -> None:
+        if not hasattr(term.loss, "watch"):
+            return
+        if term.where:
+            scored, batch = restrict(new, batch, term.where)
+            assert scored is not None
+            new = scored
+        for name, x in term.loss.watch(new, batch).items():
+            if x.numel():
+                ctx.log(name, float(x.mean()), x.numel())
+
+    def _refuse(self, new: Scored, batch: Batch) -> None:
+        bad = ~new.logp.isfinite()
+        for col in batch.cols.values():
+            bad |= col.isinf()
+        at = int(batch.trace[bad][0]) if bool(bad.any()) else 0
+        trace = batch.traces[at]
+        raise SharpenError(
+            f"The loss of update {self.name!r} is not finite; first on problem {trace.problem.key!r}, text {trace.text[:120]!r}. "
+            "The step was not applied and the last checkpoint is untouched. Lower the learning rate, or compute in float32."
+        )

@@ -1,0 +1,157 @@
+"""The only training loop: online RL, expert iteration, imitation and offline learning differ by the recipe's values."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sharpen.actor.base import Actor
+from sharpen.ctx import Cost, Ctx
+from sharpen.errors import SharpenError
+from sharpen.learner import Learner
+from sharpen.recipe import Frozen, Policy, Recipe, check
+from sharpen.task.base import Task
+from sharpen.types import Group
+
+
+@dataclass(frozen=True)
+class Iteration:
+    """What one iteration did: its number, the groups as they reached the updates, the means of its metrics, all costs so far."""
+
+    step: int
+    groups: list[Group]
+    metrics: dict[str, float]
+    cost: dict[str, int]
+
+
+class Trainer:
+    """A recipe at work on a task with a policy. `state` is everything a run depends on; `load` takes it over to the bit."""
+
+    def __init__(self, recipe: Recipe, task: Task, policy: Actor, *, seed: int = 0, micro_tokens: int = 16384) -> None:
+        check(recipe, task)
+        self.recipe = recipe
+        actors: dict[str, Actor] = {}
+        for name, spec in recipe.actors:
+            if isinstance(spec, Policy):
+                actors[name] = policy
+        for name, spec in recipe.actors:
+            if isinstance(spec, Frozen):
+                actors[name] = actors[spec.of].freeze()
+        self.ctx = Ctx(recipe, task, actors, seed, micro_tokens)
+        names = [u.name or (u.actor if len(recipe.updates) == 1 else f"{u.actor}{i}") for i, u in enumerate(recipe.updates)]
+        self.learners = [Learner(u, n, actors[u.actor]) for u, n in zip(recipe.updates, names, strict=True)]
+        self._base: dict[str, dict[str, Tensor]] = {}
+        if recipe.loop.reset == "base":
+            self._base = {
+                name: {k: v.clone() for k, v in actors[name].weights().items()} for name in {u.actor for u in recipe.updates}
+            }
+
+    @property
+    def done(self) -> bool:
+        """Whether every iteration has been made."""
+        return self.ctx.step >= self.recipe.loop.iterations
+
+    def step(self) -> Iteration:
+        """One iteration: draw problems, run the stages, make the updates, show the source what became of its problems."""
+        ctx, recipe = self.ctx, self.recipe
+        ctx.touched.clear()
+        for name, spec in recipe.actors:
+            if isinstance(spec, Frozen) and spec.refresh == "iteration":
+                ctx.actors[name].load_weights(ctx.actors[spec.of].weights())
+        groups = ctx.draw(recipe.loop.problems)
+        for stage in recipe.collect:
+            groups = stage(groups, ctx)
+        self._describe(groups)
+        if ctx.step == 0 and "reference" not in recipe.waive:
+            self._check_reference(groups)
+        for learner in self.learners:
+            if self._base and learner.update.actor not in ctx.touched:
+                ctx.actors[learner.update.actor].load_weights(self._base[learner.update.actor])
+                learner.reset()
+            learner.learn(groups, ctx)
+        ctx.observe(groups)
+        ctx.last = ctx.metrics.take()
+        ctx.step += 1
+        return Iteration(ctx.step - 1, groups, ctx.last, ctx.cost.as_dict())
+
+    def _describe(self, groups: list[Group]) -> None:
+        judged = [g for g in groups if g.traces and all(t.solved is not None for t in g.traces)]
+        for g in judged:
+            share = sum(bool(t.solved) for t in g.traces) / len(g.traces)
+            self.ctx.log("solved", share, len(g.traces))
+            self.ctx.log("group/all_failed", float(share == 0))
+            self.ctx.log("group/all_solved", float(share == 1))
+
+    def _check_reference(self, groups: list[Group]) -> None:
+        """Before the first update the reference is the policy, so their log-probs are the same."""
+        pairs = [
+            (s.cols["logp_ref"] - s.cols["logp_old"]).abs()
+            for g in groups
+            for t in g.traces
+            for s in t.actions
+            if "logp_ref" in s.cols and "logp_old" in s.cols and s.by.startswith("policy@") and not s.moved
+        ]
+        if not pairs:
+            return
+        gap = float(torch.cat(pairs).mean())
+        self.ctx.log("reference/gap", gap)
+        limit = self.ctx.actors["policy"].agreement
+        if not gap <= limit:
+            raise SharpenError(
+                f"Before the first update the reference must be the policy itself, yet their log-probs differ by {gap:.2g} on "
+                f"average (limit {limit:.2g}). The reference was loaded from other weights or scores at another temperature."
+            )
+
+    # ------------------------------------------------------------------ state
+
+    def state(self) -> dict[str, Any]:
+        """Everything the rest of the run depends on, as plain data and tensors."""
+        ctx = self.ctx
+        moving = {u.actor for u in self.recipe.updates} | {
+            name for name, spec in self.recipe.actors if isinstance(spec, Frozen) and spec.refresh != "never"
+        }
+        return {
+            "recipe": self.recipe.name,
+            "step": ctx.step,
+            "seed": ctx.seed,
+            "rng": ctx.rng.getstate(),
+            "gen": ctx.gen.get_state(),
+            "states": ctx.states,
+            "stores": dict(ctx.stores),
+            "knobs": ctx.knobs,
+            "last": ctx.last,
+            "cost": ctx.cost.as_dict(),
+            "weights": {name: ctx.actors[name].weights() for name in sorted(moving)},
+            "learners": {x.name: x.state() for x in self.learners},
+        }
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Go on exactly where `state` was taken."""
+        ctx = self.ctx
+        if state["recipe"] != self.recipe.name or state["states"].keys() != ctx.states.keys():
+            raise SharpenError(
+                f"The checkpoint is of recipe {state['recipe']!r} with the memories {sorted(state['states'])}, and this run is of "
+                f"{self.recipe.name!r} with {sorted(ctx.states)}. Resume with the recipe the run was started with."
+            )
+        if state["learners"].keys() != {x.name for x in self.learners}:
+            raise SharpenError(
+                f"The checkpoint has optimisers {sorted(state['learners'])}, this recipe {sorted(x.name for x in self.learners)}. "
+                "Resume with the recipe the run was started with."
+            )
+        ctx.step, ctx.seed = state["step"], state["seed"]
+        ctx.rng = random.Random()
+        ctx.rng.setstate(state["rng"])
+        ctx.gen.set_state(state["gen"])
+        ctx.states = state["states"]
+        ctx.stores.clear()
+        ctx.stores.update(state["stores"])
+        ctx.knobs, ctx.last = state["knobs"], state["last"]
+        ctx.cost = Cost(**state["cost"])
+        for name, weights in state["weights"].items():
+            ctx.actors[name].load_weights(weights)
+        for learner in self.learners:
+            learner.load(state["learners"][learner.name])

@@ -1,0 +1,44 @@
+"""Imitation of demonstrations, and of one's own best answers."""
+
+from sharpen.loss.policy import NLL
+from sharpen.recipe import AdamW, Loop, Recipe, Term, Update
+from sharpen.reward.verify import Total, Verify
+from sharpen.rollout.edit import Demonstrate
+from sharpen.rollout.sample import Sample
+from sharpen.rows import Traces, solved
+from sharpen.source.problems import Uniform
+
+sft = Recipe(
+    name="sft",
+    family="selftrain",
+    about="Imitate the worked solutions of the task by maximum likelihood.",
+    source_of="standard; the first stage of InstructGPT, arXiv 2203.02155, section 3.5",
+    source=Uniform(),
+    collect=(Demonstrate(),),
+    updates=(Update((Term(NLL(), mean_over="atom"),), optimiser=AdamW(scale=5.0, warmup=10)),),
+    loop=Loop(iterations=100, problems=64),
+    origins={
+        "AdamW.scale": "imitation bears about five times the rate of reinforcement (1e-5 and 1e-6 to 2e-6 are usual at 7B)",
+        "Term.mean_over": "every token weighs the same, as in a language-model loss",
+    },
+)
+
+expert_iteration = Recipe(
+    name="expert-iteration",
+    family="selftrain",
+    about="Sample answers, keep those the verifier accepts (at most a few different ones a problem), imitate them, repeat.",
+    source_of="Anthony et al., arXiv 1705.08439; with a language model and a binary reward ReST-EM, arXiv 2312.06585, section 3",
+    source=Uniform(),
+    collect=(Sample(16), Verify(), Total()),
+    updates=(
+        Update(
+            (Term(NLL(), mean_over="atom"),), rows=Traces(solved, most=10), optimiser=AdamW(scale=5.0, warmup=10), minibatch=256
+        ),
+    ),
+    loop=Loop(iterations=20, problems=256),
+    origins={
+        "Traces.most": "at most 10 solutions a problem (2312.06585, section 4)",
+        "Sample.n": "32 in the paper for MATH (section 4); 16 here",
+        "Loop.reset": "none: goes on from the last policy; ReST-EM restarts from the base each iteration (`--set Loop.reset=base`)",
+    },
+)
