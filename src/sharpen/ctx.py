@@ -4,37 +4,18 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
-from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from sharpen.core import Part, addresses
+from sharpen.cost import Cost
 from sharpen.recipe import Recipe
 from sharpen.types import Group, Problem
 
 if TYPE_CHECKING:
     from sharpen.actor.base import Actor
     from sharpen.task.base import Task
-
-
-@dataclass
-class Cost:
-    """Everything a run spent so far. Methods are compared at equal cost, so it is counted here and nowhere else."""
-
-    generated_tokens: int = 0
-    prompt_tokens: int = 0
-    scored_tokens: int = 0
-    trained_tokens: int = 0
-    verifier_calls: int = 0
-    judge_calls: int = 0
-    problems: int = 0
-    traces: int = 0
-    updates: int = 0
-
-    def as_dict(self) -> dict[str, int]:
-        """Plain numbers by name."""
-        return {f.name: getattr(self, f.name) for f in fields(self)}
 
 
 class Metrics:

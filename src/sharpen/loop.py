@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from sharpen.actor.base import Actor
-from sharpen.ctx import Cost, Ctx
+from sharpen.cost import Cost
+from sharpen.ctx import Ctx
 from sharpen.errors import SharpenError
 from sharpen.learner import Learner
 from sharpen.recipe import Frozen, Policy, Recipe, check

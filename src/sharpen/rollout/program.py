@@ -11,15 +11,13 @@ import asyncio
 import dataclasses
 import random
 import threading
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from typing import Any, TypeVar
 
 from sharpen.actor.base import Actor, Request
+from sharpen.cost import Cost
 from sharpen.task.base import Environment, Task
 from sharpen.types import Problem, Sampling, Segment, Trace
-
-if TYPE_CHECKING:
-    from sharpen.ctx import Ctx
 
 T = TypeVar("T")
 Program = Callable[["Play"], Awaitable[Trace | list[Trace]]]
@@ -32,9 +30,9 @@ QUIET_PASSES = 4
 class Scheduler:
     """Collects requests until no program can go on, then draws them together."""
 
-    def __init__(self, actors: dict[str, Actor], ctx: Ctx | None = None) -> None:
+    def __init__(self, actors: Mapping[str, Actor], cost: Cost | None = None) -> None:
         self._actors = actors
-        self._ctx = ctx
+        self._cost = cost
         self._waiting: list[tuple[str, Request, asyncio.Future[Segment]]] = []
         self._armed = False
 
@@ -77,9 +75,9 @@ class Scheduler:
                 for _, future in mine:
                     future.set_exception(error)
                 continue
-            if self._ctx is not None:
-                self._ctx.cost.generated_tokens += sum(len(s) for s in drawn)
-                self._ctx.cost.prompt_tokens += sum(len(s) for r, _ in mine for s in r.context)
+            if self._cost is not None:
+                self._cost.generated_tokens += sum(len(s) for s in drawn)
+                self._cost.prompt_tokens += sum(len(s) for r, _ in mine for s in r.context)
             for (_, future), segment in zip(mine, drawn, strict=True):
                 future.set_result(segment)
 
@@ -116,7 +114,7 @@ class Play:
     sampling: Sampling
     actor: str
     rng: random.Random
-    actors: dict[str, Actor]
+    actors: Mapping[str, Actor]
     scheduler: Scheduler
     step: int = 0
 
@@ -164,11 +162,37 @@ async def episode(play: Play) -> Trace:
     return Trace(play.problem, context, info={"success": sum(s.reward for s in context) > 0})
 
 
-def plays(ctx: Ctx, problems: Sequence[Problem], sampling: Sampling, actor: str) -> tuple[Scheduler, list[Play]]:
-    """A scheduler and one Play a problem, their seeds dealt in order from the run's generator."""
-    scheduler = Scheduler(ctx.actors, ctx)
-    out = [
-        Play(p, ctx.task, sampling, actor, random.Random(ctx.rng.getrandbits(62)), ctx.actors, scheduler, ctx.step)
-        for p in problems
+def run_programs(
+    program: Program,
+    problems: Sequence[Problem],
+    sampling: Sampling,
+    *,
+    task: Task,
+    actors: Mapping[str, Actor],
+    actor: str,
+    rng: random.Random,
+    step: int = 0,
+    cost: Cost | None = None,
+) -> list[list[Trace]]:
+    """Run a program once for every problem, all at batch speed; the traces of each run, in order.
+
+    Seeds are dealt in order from `rng` before anything runs.
+    """
+    scheduler = Scheduler(actors, cost)
+
+    async def one(play: Play) -> list[Trace]:
+        out = await program(play)
+        traces = out if isinstance(out, list) else [out]
+        for trace in traces:
+            trace.agent = actor
+        return traces
+
+    plays = [
+        Play(p, task, sampling, actor, random.Random(rng.getrandbits(62)), actors, scheduler, step) for p in problems
     ]
-    return scheduler, out
+    return scheduler.run([one(play) for play in plays])
+
+
+def natural(task: Task) -> Program:
+    """The program a task asks for: an episode where it has an environment, else one answer."""
+    return episode if "environment" in task.gives else answer

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from sharpen.core import Part
 from sharpen.errors import SharpenError
-from sharpen.rollout.program import Play, Program, answer, episode, plays
+from sharpen.rollout.program import Program, natural, run_programs
 from sharpen.types import Group, Sampling, Trace
 
 if TYPE_CHECKING:
@@ -42,25 +41,23 @@ class Sample(Part):
 
     def __call__(self, groups: list[Group], ctx: Ctx) -> list[Group]:
         """Traces join their group in order."""
-        sampling = Sampling(self.temperature, self.top_p, max_tokens=self.max_tokens)
-        program = self.program or (episode if "environment" in ctx.task.gives else answer)
-        scheduler, todo = plays(ctx, [g.problem for g in groups for _ in range(self.n)], sampling, self.actor)
-        results = scheduler.run([_one(program, play) for play in todo])
+        runs = run_programs(
+            self.program or natural(ctx.task),
+            [g.problem for g in groups for _ in range(self.n)],
+            Sampling(self.temperature, self.top_p, max_tokens=self.max_tokens),
+            task=ctx.task,
+            actors=ctx.actors,
+            actor=self.actor,
+            rng=ctx.rng,
+            step=ctx.step,
+            cost=ctx.cost,
+        )
         for i, group in enumerate(groups):
-            for traces in results[i * self.n : (i + 1) * self.n]:
+            for traces in runs[i * self.n : (i + 1) * self.n]:
                 for trace in traces:
-                    trace.agent = self.actor
                     _log(ctx, trace)
                 group.traces += traces
         return groups
-
-
-def _one(program: Program, play: Play) -> Coroutine[Any, Any, list[Trace]]:
-    async def run() -> list[Trace]:
-        out = await program(play)
-        return out if isinstance(out, list) else [out]
-
-    return run()
 
 
 def _log(ctx: Ctx, trace: Trace) -> None:

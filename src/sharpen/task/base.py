@@ -6,7 +6,7 @@ import random
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from sharpen.types import Problem, Trace
 
@@ -86,6 +86,24 @@ class Task(ABC):
         """Whether these rewards are those of a solution."""
         high = next(r.high for r in self.rewards if r.name == self.main)
         return rewards[self.main] >= high - 1e-9
+
+    def lesson(self, rng: random.Random) -> tuple[Problem, tuple[str, ...]]:
+        """A problem and how a careless teacher works it out, line by line: what a model made from scratch is brought up on.
+
+        Here: the worked solution (or the bare answer) of a training problem, one time in four that of another problem.
+        """
+        problem = self.draw("train", rng)
+        shown = self.draw("train", rng) if rng.random() < 0.25 else problem
+        return problem, shown.solution or (f"#{shown.answer}",)
+
+    @property
+    def label(self) -> str:
+        """The name as it may stand in a file name."""
+        return "".join(c if c.isalnum() else "-" for c in self.name)[:40]
+
+    def identity(self) -> dict[str, Any]:
+        """What tells this task from another of its name: its fields, as plain data."""
+        return {"name": self.name, **{k: repr(v) for k, v in sorted(vars(self).items()) if not k.startswith("_")}}
 
     def answer_of(self, text: str) -> str | None:
         """The final answer in a text, normalised, for majority votes; None when there is none."""

@@ -1,0 +1,115 @@
+"""A language actor from a folder or a hub id."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sharpen.actor.language import LanguageActor
+from sharpen.errors import SharpenError
+
+SMALL = 20_000_000
+"""Parameters up to which a model counts as one trained from scratch for an experiment: it bears a far higher rate."""
+
+
+@dataclass(frozen=True)
+class ModelSetup:
+    """How a model is loaded and run; nothing a recipe knows of.
+
+    `lora` > 0 trains adapters of that rank instead of the weights. `dtype` is the type of matrix products: parameters stay in
+    float32 under `bfloat16` as well. `max_tokens` limits one drawn segment, `max_context` prompt and answer together.
+    """
+
+    device: str = "auto"
+    dtype: str = "float32"
+    lora: int = 0
+    lora_alpha: int = 0
+    checkpointing: bool = False
+    max_tokens: int = 0
+    max_context: int = 0
+    lr: float | None = None
+    trust_remote_code: bool = False
+
+
+def pick_device(wanted: str) -> torch.device:
+    """The device asked for, or the best there is."""
+    if wanted != "auto":
+        try:
+            device = torch.device(wanted)
+        except RuntimeError as error:
+            raise SharpenError(f"There is no kind of device {wanted!r}. Use `--device cpu`, `cuda`, `cuda:1` or `mps`.") from error
+        if device.type == "cuda" and not torch.cuda.is_available():
+            raise SharpenError("`--device cuda` was asked for and this PyTorch finds no GPU. Use `--device cpu`.")
+        return device
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def load_language(source: str | Path, setup: ModelSetup | None = None) -> LanguageActor:
+    """Load model and tokenizer; every way in which that can fail is one sentence and a remedy."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    setup = setup or ModelSetup()
+    name = str(source)
+    if os.path.sep in name and not Path(name).exists() and name.count("/") != 1:
+        raise SharpenError(f"There is no model folder {name}. Give a folder written by `save_pretrained`, or a hub id.")
+    options: dict[str, Any] = {"trust_remote_code": setup.trust_remote_code}
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(name, **options)
+        model = AutoModelForCausalLM.from_pretrained(
+            name, dtype=torch.float32, use_safetensors=True, attn_implementation="sdpa", **options
+        )
+    except (OSError, ValueError) as error:
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise SharpenError(
+            f"The model {name!r} could not be loaded: {first} Give a folder with config.json, safetensors weights and a tokenizer, "
+            "or a hub id reachable from here (weights in pickle format are never loaded)."
+        ) from error
+    return wrap(model, tokenizer, setup)
+
+
+def wrap(model: Any, tokenizer: Any, setup: ModelSetup | None = None) -> LanguageActor:
+    """A language actor around a model and tokenizer that are already there."""
+    setup = setup or ModelSetup()
+    if setup.dtype not in ("float32", "bfloat16"):
+        raise SharpenError(f"`--dtype {setup.dtype}` is not known; use float32 or bfloat16 (parameters stay in float32).")
+    if tokenizer.pad_token_id is None:
+        if tokenizer.eos_token_id is None:
+            raise SharpenError(
+                "The tokenizer has neither a padding nor an end-of-text token. Set `eos_token` (and, better, `pad_token`) in "
+                "the model folder's tokenizer_config.json."
+            )
+        tokenizer.pad_token = tokenizer.eos_token
+    count = sum(p.numel() for p in model.parameters())
+    limit = int(getattr(model.config.get_text_config(), "max_position_embeddings", 0) or 1 << 20)
+    if setup.max_context > limit:
+        raise SharpenError(f"`--max-context {setup.max_context}` is more than the model's {limit}. Use at most that.")
+    # a model trained from scratch for an experiment, adapters, and a pretrained model bear rates of different size
+    rate = setup.lr or (2e-4 if count <= SMALL else 1e-5 if setup.lora else 1e-6)
+    if setup.lora:
+        from peft import LoraConfig, get_peft_model
+
+        model = get_peft_model(
+            model,
+            LoraConfig(
+                r=setup.lora, lora_alpha=setup.lora_alpha or 2 * setup.lora, target_modules="all-linear", task_type="CAUSAL_LM"
+            ),
+        )
+    if setup.checkpointing:
+        model.gradient_checkpointing_enable()
+        model.enable_input_require_grads()
+    model.to(pick_device(setup.device))
+    model.eval()  # no dropout: rollout and training must be the same distribution
+    return LanguageActor(
+        model,
+        tokenizer,
+        rate=rate,
+        max_context=setup.max_context or limit,
+        max_tokens=setup.max_tokens,
+        compute=getattr(torch, setup.dtype),
+    )

@@ -1,0 +1,176 @@
+"""A nano language model made on the spot: Qwen3 architecture, character tokenizer, trained from scratch by a careless teacher.
+
+It stands in for a pretrained model where none can be had: small enough to be trained on a laptop in about a minute, able but
+unreliable, with entropy left, so that reinforcement has something to work on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+from sharpen.errors import SharpenError
+from sharpen.task.base import Task
+from sharpen.types import Problem
+
+CHARACTERS = "\n" + "".join(map(chr, range(32, 127)))
+SPECIAL = ("<pad>", "<bos>", "<eos>", "<unk>")
+TEMPLATE = (
+    "{{ bos_token }}{% for m in messages %}{{ m['content'] }}"
+    "{% if m['role'] == 'assistant' %}{{ eos_token }}{% else %}{{ '\\n' }}{% endif %}{% endfor %}"
+)
+
+
+@dataclass(frozen=True)
+class Nano:
+    """Size and upbringing of a nano model. The number of steps is fixed, not the time, so that the same seed gives the same model."""
+
+    width: int = 64
+    layers: int = 3
+    heads: int = 4
+    context: int = 512
+    steps: int = 450
+    batch: int = 256
+    lr: float = 3e-3
+    warmup: int = 50
+    seed: int = 0
+    format: int = 1
+
+
+def character_tokenizer() -> Any:
+    """Every printable ASCII character and the newline is a token; a conversation is its messages, one a line."""
+    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    vocabulary = {c: i for i, c in enumerate([*SPECIAL, *CHARACTERS])}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
+    tokenizer.decoder = decoders.Fuse()
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token="<pad>",
+        bos_token="<bos>",
+        eos_token="<eos>",
+        unk_token="<unk>",
+        chat_template=TEMPLATE,
+        clean_up_tokenization_spaces=False,
+    )
+
+
+def nano_model(nano: Nano) -> Any:
+    """An untrained model; its weights depend on `nano.seed` alone."""
+    from transformers import Qwen3Config, Qwen3ForCausalLM
+
+    config = Qwen3Config(
+        vocab_size=len(SPECIAL) + len(CHARACTERS),
+        hidden_size=nano.width,
+        intermediate_size=4 * nano.width,
+        num_hidden_layers=nano.layers,
+        num_attention_heads=nano.heads,
+        num_key_value_heads=nano.heads,
+        head_dim=nano.width // nano.heads,
+        max_position_embeddings=nano.context,
+        tie_word_embeddings=True,
+        bos_token_id=1,
+        eos_token_id=2,
+        pad_token_id=0,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(nano.seed)
+        return Qwen3ForCausalLM(config)
+
+
+def cache_folder() -> Path:
+    """Where models made on the spot are kept: $SHARPEN_CACHE, else the user's cache folder."""
+    root = os.environ.get("SHARPEN_CACHE") or os.path.join(
+        os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "sharpen"
+    )
+    return Path(root)
+
+
+def nano_base(task: Task, nano: Nano | None = None, watch: Callable[[int, float], None] | None = None) -> Path:
+    """The folder of the base model for a task, trained now if it is not in the cache. `watch(step, loss)` sees it learn."""
+    nano = nano or Nano()
+    key = json.dumps([asdict(nano), task.identity()], sort_keys=True)
+    folder = cache_folder() / f"nano-{task.label}-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
+    if (folder / "config.json").exists():
+        return folder
+    tokenizer = character_tokenizer()
+    model = upbringing(task, nano, tokenizer, watch)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        made = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".making-"))
+        try:
+            model.save_pretrained(made, safe_serialization=True)
+            tokenizer.save_pretrained(made)
+            if not folder.exists():
+                os.rename(made, folder)
+        finally:
+            shutil.rmtree(made, ignore_errors=True)
+    except OSError as error:
+        raise SharpenError(
+            f"The base model could not be kept in {folder.parent}: {error.strerror}. Set SHARPEN_CACHE to a folder with room."
+        ) from error
+    return folder
+
+
+def upbringing(task: Task, nano: Nano, tokenizer: Any, watch: Callable[[int, float], None] | None = None) -> Any:
+    """Train a fresh model by maximum likelihood on what a careless teacher writes about the task."""
+    code = {c: i for i, c in enumerate([*SPECIAL, *CHARACTERS])}
+    rng = random.Random(nano.seed)
+    model = nano_model(nano)
+    model.train()
+    optimiser = torch.optim.AdamW(model.parameters(), lr=nano.lr, betas=(0.9, 0.95), weight_decay=0.01)
+    for step in range(nano.steps):
+        rows = [task.lesson(rng) for _ in range(nano.batch)]
+        ids, labels = _laid_out([_encoded(p, lines, code) for p, lines in rows], nano.context)
+        # rise, then fall to a tenth: what is learnt late is learnt finely
+        fall = 1 - 0.9 * max(0, step - nano.warmup) / max(1, nano.steps - nano.warmup)
+        for g in optimiser.param_groups:
+            g["lr"] = nano.lr * min(1.0, (step + 1) / nano.warmup) * fall
+        hidden = model.model(input_ids=ids, use_cache=False).last_hidden_state[:, :-1]
+        target = labels[:, 1:]
+        logits = model.lm_head(hidden[target >= 0])
+        loss = F.cross_entropy(logits, target[target >= 0])
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimiser.step()
+        if watch:
+            watch(step + 1, float(loss.detach()))
+    return model.eval()
+
+
+def _encoded(problem: Problem, lines: Sequence[str], code: dict[str, int]) -> tuple[list[int], list[int]]:
+    if isinstance(problem.prompt, str):
+        asked = problem.prompt
+    else:
+        asked = "\n".join(m["content"] for m in problem.prompt)
+    unknown = code["<unk>"]
+    return (
+        [1, *(code.get(c, unknown) for c in asked + "\n")],
+        [*(code.get(c, unknown) for c in "\n".join(lines)), 2],
+    )
+
+
+def _laid_out(rows: list[tuple[list[int], list[int]]], context: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Right-padded ids and labels (-100 where nothing is learnt); what does not fit the context is cut off."""
+    width = min(context, max(len(a) + len(b) for a, b in rows))
+    ids = torch.zeros(len(rows), width, dtype=torch.long)
+    labels = torch.full((len(rows), width), -100)
+    for i, (asked, said) in enumerate(rows):
+        whole = (asked + said)[:width]
+        ids[i, : len(whole)] = torch.tensor(whole)
+        labels[i, len(asked) : len(whole)] = torch.tensor(whole[len(asked) :], dtype=torch.long)
+    return ids, labels

@@ -1,0 +1,84 @@
+"""How well a policy solves held-out problems, by sampling and greedily, with intervals over problems."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+
+import torch
+
+from sharpen.actor.base import Actor
+from sharpen.cost import Cost
+from sharpen.evaluation import Evaluation, Interval
+from sharpen.maths import bootstrap_mean, maj_at_k, pass_at_k
+from sharpen.rollout.program import Program, natural, run_programs
+from sharpen.task.base import Task
+from sharpen.types import Problem, Sampling, Trace
+
+
+def judged(task: Task, traces: Sequence[Trace]) -> None:
+    """Ask the task for rewards and verdicts of traces."""
+    for trace, rewards in zip(traces, task.verify_many([(t.problem, t) for t in traces]), strict=True):
+        trace.rewards = dict(rewards)
+        trace.solved = task.solved(rewards)
+
+
+def evaluate(
+    actor: Actor,
+    task: Task,
+    split: str,
+    *,
+    problems: int = 128,
+    samples: int = 16,
+    ks: Sequence[int] = (1, 4, 16),
+    temperature: float = 1.0,
+    program: Program | None = None,
+    seed: int = 0,
+) -> tuple[Evaluation, list[list[Trace]]]:
+    """Accuracy and pass@k over `samples` samples of the same `problems` problems each time; the traces, greedy one first.
+
+    The intervals are 95 % percentile bootstraps over problems, so they speak of other problems of the kind.
+    """
+    chosen = task.fixed(split, problems)
+    cost = Cost()
+    actors: Mapping[str, Actor] = {"policy": actor}
+    run = program or natural(task)
+
+    def rollouts(todo: list[Problem], sampling: Sampling, salt: int) -> list[Trace]:
+        rng = random.Random(seed * 1_000_003 + salt)
+        return [
+            traces[-1]
+            for traces in run_programs(run, todo, sampling, task=task, actors=actors, actor="policy", rng=rng, cost=cost)
+        ]
+
+    greedy = rollouts(chosen, Sampling(temperature=0.0), 1)
+    drawn = rollouts([p for p in chosen for _ in range(samples)], Sampling(temperature=temperature), 2)
+    judged(task, greedy)
+    judged(task, drawn)
+    cost.verifier_calls += len(greedy) + len(drawn)
+    gen = torch.Generator().manual_seed(seed)
+
+    def interval(values: Sequence[float]) -> Interval:
+        return Interval(*bootstrap_mean(torch.tensor(values, dtype=torch.float64), gen))
+
+    by_problem = [drawn[i * samples : (i + 1) * samples] for i in range(len(chosen))]
+    right = [sum(bool(t.solved) for t in traces) for traces in by_problem]
+    votes = random.Random(seed)
+    majority = [
+        maj_at_k([task.answer_of(t.text) for t in traces], [bool(t.solved) for t in traces], samples, votes)
+        for traces in by_problem
+    ]
+    result = Evaluation(
+        split=split,
+        problems=len(chosen),
+        samples=samples,
+        temperature=temperature,
+        greedy=interval([float(bool(t.solved)) for t in greedy]),
+        pass_at={k: interval([pass_at_k(samples, c, k) for c in right]) for k in ks if k <= samples},
+        majority=interval(majority),
+        length=sum(t.length for t in drawn) / max(1, len(drawn)),
+        truncated=sum(t.end == "length" for t in drawn) / max(1, len(drawn)),
+        rewards={r.name: sum(t.rewards[r.name] for t in drawn) / max(1, len(drawn)) for r in task.rewards},
+        cost=cost.as_dict(),
+    )
+    return result, [[g, *ts] for g, ts in zip(greedy, by_problem, strict=True)]
