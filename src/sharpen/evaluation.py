@@ -1,0 +1,207 @@
+"""What an evaluation found, as plain data, and what two of them say when they are compared."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+from sharpen.errors import SharpenError
+
+Change = Literal["up", "down", "unclear"]
+"""How a measure moved: up or down when the intervals do not overlap, else unclear."""
+
+CEILING = 0.95
+"""From this share on there is too little room left above for a change to say anything."""
+
+NAMES = {"test": "new problems of the training kind", "harder": "harder problems", "train": "training problems"}
+
+
+class Interval(NamedTuple):
+    """A mean and its 95 % interval, `low <= mean <= high`."""
+
+    low: float
+    mean: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One model on one split.
+
+    `accuracy` is the mean share of `samples` drawn answers that are right, over `problems` problems; `greedy` that of the
+    single answer at temperature 0. `pass_at[k]` is the chance that at least one of k samples is right (2107.03374),
+    `maj_at[k]` that the most frequent answer of k is (2203.11171). All are shares with 95 % intervals. `length` is the
+    mean number of generated tokens.
+    """
+
+    problems: int
+    samples: int
+    accuracy: Interval
+    greedy: Interval | None = None
+    pass_at: Mapping[int, Interval] = field(default_factory=dict)
+    maj_at: Mapping[int, Interval] = field(default_factory=dict)
+    length: float | None = None
+
+    def __post_init__(self) -> None:
+        for name, x in self.measures().items():
+            if not (all(map(math.isfinite, x)) and -1e-9 <= x.low <= x.mean + 1e-9 <= x.high + 2e-9 <= 1 + 3e-9):
+                raise SharpenError(
+                    f"Evaluation: {name} is {list(x)}; write [low, mean, high], finite shares from 0 to 1 in this order."
+                )
+
+    def measures(self) -> dict[str, Interval]:
+        """Every measure with an interval, by its plain name (`accuracy`, `greedy`, `pass@4`, `maj@16`), in order."""
+        out = {"accuracy": self.accuracy}
+        if self.greedy is not None:
+            out["greedy"] = self.greedy
+        out |= {f"pass@{k}": self.pass_at[k] for k in sorted(self.pass_at)}
+        out |= {f"maj@{k}": self.maj_at[k] for k in sorted(self.maj_at)}
+        return out
+
+    def to_plain(self) -> dict[str, Any]:
+        """As JSON knows it: intervals are lists `[low, mean, high]`, keyed as in `measures`."""
+        out: dict[str, Any] = {name: list(x) for name, x in self.measures().items()}
+        out |= {"problems": self.problems, "samples": self.samples}
+        return out if self.length is None else out | {"length": self.length}
+
+    @classmethod
+    def from_plain(cls, data: Mapping[str, Any]) -> Evaluation:
+        """The inverse of `to_plain`. Raises SharpenError for a missing, unknown or malformed entry."""
+        missing = [n for n in ("accuracy", "problems", "samples") if n not in data]
+        if missing:
+            raise SharpenError(f"Evaluation data lack {', '.join(missing)}; they hold {', '.join(data) or 'nothing'}.")
+        at: dict[str, dict[int, Interval]] = {"pass": {}, "maj": {}}
+        for key, value in data.items():
+            kind, _, k = key.partition("@")
+            if kind in at and k.isdigit():
+                at[kind][int(k)] = _interval(key, value)
+            elif key not in ("accuracy", "greedy", "length", "problems", "samples"):
+                raise SharpenError(
+                    f"Evaluation data hold {key!r}, which is no measure; known are accuracy, greedy, pass@K, maj@K, length, "
+                    f"problems and samples."
+                )
+        greedy, length = data.get("greedy"), data.get("length")
+        return cls(
+            problems=int(data["problems"]),
+            samples=int(data["samples"]),
+            accuracy=_interval("accuracy", data["accuracy"]),
+            greedy=None if greedy is None else _interval("greedy", greedy),
+            pass_at=at["pass"],
+            maj_at=at["maj"],
+            length=None if length is None else float(length),
+        )
+
+
+def _interval(name: str, value: Sequence[float]) -> Interval:
+    if len(value) != 3:
+        raise SharpenError(f"Evaluation: {name} is {list(value)}; write [low, mean, high].")
+    return Interval(*(float(x) for x in value))
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One split before and after training; either may be missing."""
+
+    split: str
+    before: Evaluation | None
+    after: Evaluation | None
+
+    def rows(self) -> list[tuple[str, Interval | None, Interval | None]]:
+        """`(measure, before, after)` for every measure that either side has."""
+        a = self.before.measures() if self.before else {}
+        b = self.after.measures() if self.after else {}
+        return [(name, a.get(name), b.get(name)) for name in dict.fromkeys([*a, *b])]
+
+
+def comparisons(data: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> list[Comparison]:
+    """Read `{split: {"before": plain, "after": plain}}`, splits in the given order; either side may be left out."""
+
+    def side(parts: Mapping[str, Mapping[str, Any]], name: str) -> Evaluation | None:
+        return Evaluation.from_plain(parts[name]) if parts.get(name) else None
+
+    return [Comparison(split, side(parts, "before"), side(parts, "after")) for split, parts in data.items()]
+
+
+def change(before: Interval, after: Interval) -> Change:
+    """Up or down when the two 95 % intervals do not overlap (touching is overlapping), else unclear.
+
+    This is stricter than a paired test: two means can differ for sure while their intervals still overlap a little.
+    """
+    if after.low > before.high:
+        return "up"
+    return "down" if after.high < before.low else "unclear"
+
+
+def percent(share: float) -> str:
+    """A share as text: `12.3 %`."""
+    return f"{100 * share:.1f} %"
+
+
+def shown(x: Interval) -> str:
+    """An interval as text: `61.5 % (57.2 to 65.7)`."""
+    return f"{percent(x.mean)} ({100 * x.low:.1f} to {100 * x.high:.1f})"
+
+
+def widest(before: Evaluation, after: Evaluation) -> int | None:
+    """The largest k > 1 for which both have pass@k."""
+    both = [k for k in before.pass_at if k > 1 and k in after.pass_at]
+    return max(both, default=None)
+
+
+def verdict(pairs: Sequence[Comparison]) -> str:
+    """One paragraph: did the model learn, did it only sharpen, and did it carry over to harder problems.
+
+    The split `test` decides (without it, the first that was evaluated before and after).
+    """
+    whole = [(p.split, p.before, p.after) for p in pairs if p.before is not None and p.after is not None]
+    if not whole:
+        return "There is no evaluation before and after training, so this report cannot say whether the model learned."
+    split, before, after = next((w for w in whole if w[0] == "test"), whole[0])
+    parts = [_learned(split, before, after)]
+    k = widest(before, after)
+    if k is not None:
+        parts.append(_widened(k, before, after))
+    for other, a, b in whole:
+        if other == "harder" and other != split:
+            parts.append(_carried(a, b))
+    return " ".join(parts)
+
+
+def _learned(split: str, a: Evaluation, b: Evaluation) -> str:
+    where = NAMES.get(split, f"the split {split}")
+    figures = f"from {shown(a.accuracy)} to {shown(b.accuracy)}"
+    move = change(a.accuracy, b.accuracy)
+    if move == "up":
+        return f"The model learned: on {where}, the share of right answers rose {figures}; the 95 % intervals do not overlap."
+    if move == "down":
+        return f"The model got worse: on {where}, the share of right answers fell {figures}."
+    return (
+        f"No change that {b.problems} problems can tell from chance: on {where}, the share of right answers went {figures}, "
+        f"and the 95 % intervals overlap."
+    )
+
+
+def _widened(k: int, a: Evaluation, b: Evaluation) -> str:
+    x, y = a.pass_at[k], b.pass_at[k]
+    figures = f"from {shown(x)} to {shown(y)}"
+    up, move = change(a.accuracy, b.accuracy) == "up", change(x, y)
+    if x.mean >= CEILING and move == "unclear":
+        return f"With {k} tries the model solved {percent(x.mean)} already before, so pass@{k} cannot show new skill."
+    if move == "up":
+        return f"It did not only sharpen: with {k} tries it solves more than before (pass@{k} {figures})."
+    if move == "down":
+        return f"It lost breadth: with {k} tries it solves less than before (pass@{k} {figures})."
+    if up:
+        return f"It mostly sharpened: it finds more often what it could find before in {k} tries (pass@{k} {figures})."
+    return f"With {k} tries it is the same within error (pass@{k} {figures})."
+
+
+def _carried(a: Evaluation, b: Evaluation) -> str:
+    figures = f"from {shown(a.accuracy)} to {shown(b.accuracy)}"
+    return {
+        "up": f"It carries over to harder problems: {figures}.",
+        "down": f"On harder problems it got worse: {figures}.",
+        "unclear": f"On harder problems nothing changed for sure: {figures}.",
+    }[change(a.accuracy, b.accuracy)]

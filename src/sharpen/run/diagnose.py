@@ -1,0 +1,370 @@
+"""What went wrong in a run, in plain words: each finding says what was seen, what it means, and what to do about it.
+
+Pure functions of the metrics history and of the evaluations before and after. Levels at the start and at the end of a run are
+means over its first and last fifth (`sharpen.run.trends`). Every threshold is a constant with its reason.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Literal
+
+from sharpen.evaluation import CEILING, Evaluation, change, percent, shown, widest
+from sharpen.run.trends import TREND_LEAST, Entry, Trends
+
+Severity = Literal["note", "warning", "stop"]
+"""A note explains, a warning asks for a change, a stop says that going on is a waste."""
+
+ALL_FAILED = 0.75
+"""Three of four groups without one right answer: at most a quarter of what is sampled can teach which answers are right."""
+
+ALL_FAILED_STOP = 0.98
+"""Fewer than one group in fifty has a right answer: nothing will be learned in any reasonable time."""
+
+ALL_SOLVED = 0.75
+"""Three of four groups have nothing left to learn."""
+
+FEW_SIGNALS = 0.1
+"""Nine of ten groups cost sampling and give no gradient."""
+
+OTHER_SIGNAL = 0.5
+"""Groups of failures that still give this share of gradients learn from another reward than being right."""
+
+ENTROPY_SHARE = 0.1
+"""A tenth of the entropy it started with is left ..."""
+
+ENTROPY_LOW = 0.05
+"""... and below this many nats a token two samples of one problem are nearly always the same."""
+
+TRUNCATED = 0.5
+"""Every other answer ends at the limit, so the limit decides the reward as often as the model does."""
+
+TRUNCATED_STOP = 0.95
+"""Hardly any answer is finished."""
+
+FORMAT_NEVER = 0.02
+"""One answer in fifty: among 16 samples of a problem usually none shows the format, so it cannot be reinforced."""
+
+LENGTH_GROWTH = 1.5
+"""Half as long again: more than answers drift by chance over a run."""
+
+SOLVED_FLAT = 0.02
+"""Gains below this are within the noise of a mean over the usual few hundred answers."""
+
+REWARD_GAIN = 0.1
+"""A tenth of the range of most rewards (0 to 1), well above the noise."""
+
+SPIKE = 10.0
+"""Clipping hides the size of such a gradient but not its direction, which one bad batch then decides."""
+
+SPIKES_MANY = 3
+"""One spike happens; three are a pattern."""
+
+GRADIENT_ZERO = 1e-8
+"""AdamW's usual epsilon: gradients below it move no weight."""
+
+KL_HIGH = 1.0
+"""One nat a token: on average the policy finds its own tokens e times as likely as the reference does."""
+
+CLIPPED = 0.3
+"""Healthy runs clip a few per cent; at this share the clip, no longer the advantages, shapes the step."""
+
+AGREEMENT = 0.05
+"""Over 100 tokens such a mean difference is a ratio of up to exp(5) that no policy change explains."""
+
+TRAIN_GAIN = 0.1
+"""A gain in training that an evaluation of a few hundred problems would show if it carried over."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One diagnosis; `text` is one short paragraph."""
+
+    severity: Severity
+    title: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What the history does not say of a run: group size, token limit, name of the format reward, and known recipes."""
+
+    samples: int = 0
+    max_tokens: int = 0
+    format: str = "format"
+    recipes: frozenset[str] = frozenset()
+
+    def offer(self, *wanted: str) -> str:
+        """The known recipes among `wanted` (spelling of dashes and case aside), as ` (ghpo, guide-grpo)`; else nothing."""
+
+        def flat(name: str) -> str:
+            return "".join(c for c in name.lower() if c.isalnum())
+
+        known = {flat(r): r for r in self.recipes}
+        found = [known[flat(w)] for w in wanted if flat(w) in known]
+        return f" ({', '.join(found)})" if found else ""
+
+
+Evaluations = Mapping[str, Evaluation]
+"""What an evaluation found, by split."""
+
+
+def diagnose(
+    history: Sequence[Entry],
+    before: Evaluations | None = None,
+    after: Evaluations | None = None,
+    setup: Setup | None = None,
+) -> list[Finding]:
+    """Everything found in a run, the gravest first; a healthy run gives an empty list.
+
+    `history` holds `{"step", "metrics", "cost"}` per iteration; missing metrics are passed over. Trends need at least
+    `TREND_LEAST` iterations, levels need one.
+    """
+    trends, known = Trends(history), setup or Setup()
+    found = [f for look in LOOKS for f in look(trends, known)]
+    found += _compare(trends, before or {}, after or {})
+    grave = ("stop", "warning", "note")
+    return sorted(found, key=lambda f: grave.index(f.severity))
+
+
+def _signal(t: Trends, s: Setup) -> list[Finding]:
+    failed, solved, signal = t.now("group/all_failed"), t.now("group/all_solved"), t.now("groups/signal")
+    over = f"over the last {_iterations(t.recent('group/all_failed'))}"
+    if failed is not None and failed >= ALL_FAILED:
+        every = f"All {s.samples} samples" if s.samples else "All samples"
+        seen = f"{every} failed on {percent(failed)} of the problems {over}"
+        if signal is not None and signal > OTHER_SIGNAL:
+            text = (
+                f"{seen}, yet {percent(signal)} of the groups gave a gradient: the model is learning from another reward than "
+                f"being right. That is a usual first phase while it learns the format. If it lasts, try easier problems or "
+                f"`sharpen train sft` first."
+            )
+            return [Finding("note", "Learning from other rewards only", text)]
+        more = f"more samples a problem (`--set Sample.n={max(32, 2 * s.samples)}`)"
+        text = (
+            f"{seen}, so most groups give no gradient. Try an easier mix of problems, supervised warm-up first "
+            f"(`sharpen train sft`), or {more}"
+        )
+        hints = s.offer("ghpo", "guide-grpo", "scaf-grpo")
+        text += f", or a recipe that gives hints{hints}." if hints else "."
+        return [Finding("stop" if failed >= ALL_FAILED_STOP else "warning", "Most problems are too hard", text)]
+    if solved is not None and solved >= ALL_SOLVED:
+        text = (
+            f"Every sample was right on {percent(solved)} of the problems {over}, so most groups give no gradient: there is "
+            f"little left to learn here. Train on harder problems, or stop."
+        )
+        return [Finding("note", "Most problems are solved", text)]
+    if signal is not None and signal < FEW_SIGNALS:
+        text = (
+            f"Only {percent(signal)} of the groups gave a gradient over the last {_iterations(t.recent('groups/signal'))}; in "
+            f"the others every sample earned the same. Take problems of medium difficulty, more samples a problem "
+            f"(`--set Sample.n={max(32, 2 * s.samples)}`), or a recipe that draws again until groups are mixed{s.offer('dapo')}."
+        )
+        return [Finding("warning", "Few groups give a gradient", text)]
+    return []
+
+
+def _entropy(t: Trends, s: Setup) -> list[Finding]:
+    span = t.span("entropy")
+    if span is None or span[0] <= 0 or span[1] >= ENTROPY_SHARE * span[0] or span[1] >= ENTROPY_LOW:
+        return []
+    seen = f"Entropy fell from {span[0]:.3f} to {span[1]:.3f} nats a token"
+    if (t.now("solved") or 0.0) >= CEILING:
+        text = f"{seen} while {percent(t.now('solved') or 0.0)} of the answers became right: the model is sure because it is "
+        return [Finding("note", "Entropy is low because the task is solved", text + "right. Nothing needs to be done here.")]
+    text = (
+        f"{seen}: samples of one problem are nearly the same, so there is little left to compare or to discover. Lower the "
+        f"learning rate (`--set AdamW.scale=0.3`), give the KL term more weight, or raise the upper clip bound "
+        f"(`--set PPOClip.high=0.28`)."
+    )
+    return [Finding("warning", "Entropy collapsed", text)]
+
+
+def _truncated(t: Trends, s: Setup) -> list[Finding]:
+    cut = t.now("truncated")
+    if cut is None or cut < TRUNCATED:
+        return []
+    limit = f" of {s.max_tokens} tokens" if s.max_tokens else ""
+    option = f"--max-tokens {2 * s.max_tokens}" if s.max_tokens else "--max-tokens"
+    text = (
+        f"{percent(cut)} of the answers ended at the limit{limit} over the last {_iterations(t.recent('truncated'))}: the model "
+        f"is judged on answers that it could not finish. Raise the limit (`{option}`)."
+    )
+    return [Finding("stop" if cut >= TRUNCATED_STOP else "warning", "Answers are cut off", text)]
+
+
+def _format(t: Trends, s: Setup) -> list[Finding]:
+    seen = t.now(f"reward/{s.format}")
+    if seen is None or seen > FORMAT_NEVER:
+        return []
+    cut = (t.now("truncated") or 0.0) >= TRUNCATED
+    first = "Raise `--max-tokens` first, since most answers are cut off; if that does not help, warm" if cut else "Warm"
+    text = (
+        f"The reward {s.format!r} was {seen:.3f} on average over the last {_iterations(t.recent(f'reward/{s.format}'))}: the "
+        f"model almost never writes an answer in the form the task reads, and what never occurs cannot be reinforced. {first} "
+        f"the model up on worked solutions (`sharpen train sft`), and check that the prompt shows the form."
+    )
+    return [Finding("warning", "The answer format never appears", text)]
+
+
+def _length(t: Trends, s: Setup) -> list[Finding]:
+    length, solved = t.span("length"), t.span("solved")
+    if length is None or solved is None or length[0] <= 0:
+        return []
+    if length[1] <= LENGTH_GROWTH * length[0] or solved[1] - solved[0] >= SOLVED_FLAT:
+        return []
+    text = (
+        f"Answers grew from {length[0]:.0f} to {length[1]:.0f} tokens while the share solved went from {percent(solved[0])} to "
+        f"{percent(solved[1])}: the added length earns nothing. Divide by a constant horizon instead of each answer's length "
+        f"(`Term.mean_over`{s.offer('dr-grpo')}), or weigh in a reward for short answers."
+    )
+    return [Finding("warning", "Answers grow without getting better", text)]
+
+
+def _hacking(t: Trends, s: Setup) -> list[Finding]:
+    total, solved = t.span("reward/total"), t.span("solved")
+    if total is None or solved is None or solved[0] >= CEILING:
+        return []
+    if total[1] - total[0] < REWARD_GAIN or solved[1] - solved[0] >= SOLVED_FLAT:
+        return []
+    figures = f"from {total[0]:.3f} to {total[1]:.3f}"
+    rise = _riser(t)
+    of = f", most of it from {rise[0]!r} ({rise[1]:.3f} to {rise[2]:.3f})" if rise else ""
+    seen = f"The total reward rose {figures}{of}, while the share solved went from {percent(solved[0])} to {percent(solved[1])}"
+    if rise and rise[0] == s.format:
+        text = f"{seen}. The model has learned the form of an answer but not yet to be right, a usual first phase; give it "
+        return [Finding("note", "Only the format was learned", text + "more iterations or easier problems.")]
+    text = (
+        f"{seen}: the model may have found a way to be paid without solving. Read the rollouts below, and weigh the rewards "
+        f"otherwise (give the one that rose less weight, the one for being right more)."
+    )
+    return [Finding("warning", "Reward rises but problems are not solved", text)]
+
+
+def _riser(t: Trends) -> tuple[str, float, float] | None:
+    """The named reward that rose most, with its levels."""
+    keys = {k for e in t.history for k in e.get("metrics", {}) if k.startswith("reward/") and k != "reward/total"}
+    spans = [(k.removeprefix("reward/"), x) for k in sorted(keys) if (x := t.span(k)) is not None and x[1] > x[0]]
+    best = max(spans, key=lambda kx: kx[1][1] - kx[1][0], default=None)
+    return None if best is None else (best[0], *best[1])
+
+
+def _gradients(t: Trends, s: Setup) -> list[Finding]:
+    raw = [(e["step"], g) for e in t.history if isinstance(g := e.get("metrics", {}).get("grad_norm"), (int, float))]
+    broken = [step for step, g in raw if not math.isfinite(g)]
+    if broken:
+        text = (
+            f"The gradient norm was not a finite number at step {broken[0]} ({_times(len(broken))} in all): the weights may be "
+            f"spoiled. Go back to a checkpoint before it and lower the learning rate (`--set AdamW.scale=0.3`)."
+        )
+        return [Finding("stop", "The gradient is not a number", text)]
+    values = t.values("grad_norm")
+    if not values:
+        return []
+    now = values[-t.recent("grad_norm") :]
+    if max(now) < GRADIENT_ZERO:
+        text = (
+            f"The gradient norm was {max(now):.1e} or less over the last {_iterations(len(now))}: no weight moves. Either no group "
+            f"has samples that earn differently (see the share of groups with signal), or every term's weight is 0."
+        )
+        return [Finding("stop", "No gradient arrives", text)]
+    usual = median([v for v in values if v >= GRADIENT_ZERO])
+    spikes = [step for step, g in raw if g > SPIKE * usual]
+    if len(values) < TREND_LEAST or not spikes:
+        return []
+    text = (
+        f"The gradient norm was usually {usual:.3g} but reached {max(values):.3g} ({_times(len(spikes))} above {SPIKE:.0f} times the "
+        f"usual, first at step {spikes[0]}): single batches push the weights far. Lower the learning rate "
+        f"(`--set AdamW.scale=0.3`), clip harder (`--set AdamW.clip=0.3`), or take more problems a step."
+    )
+    return [Finding("warning" if len(spikes) >= SPIKES_MANY else "note", "Gradient spikes", text)]
+
+
+def _drift(t: Trends, s: Setup) -> list[Finding]:
+    out = []
+    kl, clipped, apart = t.now("kl"), t.now("clipped"), t.now("agreement/mean")
+    if kl is not None and kl >= KL_HIGH:
+        text = (
+            f"The policy is {kl:.2f} nats a token away from the reference (mean of the last {_iterations(t.recent('kl'))}): it has "
+            f"left what it knew. Lower the learning rate (`--set AdamW.scale=0.3`) or give the KL term more weight."
+        )
+        out.append(Finding("warning", "Far from the reference", text))
+    if clipped is not None and clipped >= CLIPPED:
+        text = (
+            f"{percent(clipped)} of the tokens were clipped over the last {_iterations(t.recent('clipped'))}: each iteration moves "
+            f"the policy too far from the one that drew the samples. Lower the learning rate (`--set AdamW.scale=0.3`) or "
+            f"go through the samples once (`--set Update.epochs=1`)."
+        )
+        out.append(Finding("warning", "Too much is clipped", text))
+    if apart is not None and apart >= AGREEMENT:
+        text = (
+            f"Log-probs of the sampler and of the trainer differ by {apart:.3f} nats a token on average over the last "
+            f"{_iterations(t.recent('agreement/mean'))}: the samples do not come from the policy that is trained. Use the same "
+            f"precision for both, and check that the sampler got the newest weights."
+        )
+        out.append(Finding("warning", "Sampler and trainer disagree", text))
+    return out
+
+
+def _compare(t: Trends, before: Evaluations, after: Evaluations) -> list[Finding]:
+    split = next((s for s in ("test", *before) if s in before and s in after), None)
+    if split is None:
+        return []
+    a, b, out = before[split], after[split], []
+    move = change(a.accuracy, b.accuracy)
+    if move == "down":
+        text = (
+            f"On the split {split} the share of right answers fell from {shown(a.accuracy)} to {shown(b.accuracy)}. Keep the model "
+            f"from before, or an earlier checkpoint; lower the learning rate (`--set AdamW.scale=0.3`)."
+        )
+        out.append(Finding("warning", "The model got worse", text))
+    k = widest(a, b)
+    if move == "up" and k is not None and change(a.pass_at[k], b.pass_at[k]) == "down":
+        text = (
+            f"On the split {split} the share of right answers rose from {shown(a.accuracy)} to {shown(b.accuracy)}, but pass@{k} fell "
+            f"from {shown(a.pass_at[k])} to {shown(b.pass_at[k])}: answers became surer, and some problems are now out of reach. "
+            f"Stop earlier, give the KL term more weight, or keep entropy up (`--set PPOClip.high=0.28`)."
+        )
+        out.append(Finding("warning", "Sharpened at the cost of breadth", text))
+    gain = _train_gain(t, before, after)
+    if gain is not None and split != "train" and move == "unclear" and a.accuracy.mean < CEILING:
+        text = (
+            f"In training the share solved rose from {percent(gain[0])} to {percent(gain[1])}, but on the split {split} it stayed "
+            f"within error ({shown(a.accuracy)} before, {shown(b.accuracy)} after): the model learned these problems, not the skill. "
+            f"Use more different training problems or fewer passes over them."
+        )
+        out.append(Finding("warning", "Learned the training problems only", text))
+    return out
+
+
+def _train_gain(t: Trends, before: Evaluations, after: Evaluations) -> tuple[float, float] | None:
+    """Levels of the share solved in training, by evaluation where there is one, if it rose enough; else None."""
+    if "train" in before and "train" in after:
+        a, b = before["train"].accuracy, after["train"].accuracy
+        return (a.mean, b.mean) if change(a, b) == "up" and b.mean - a.mean >= TRAIN_GAIN else None
+    span = t.span("solved")
+    return span if span is not None and span[1] - span[0] >= TRAIN_GAIN else None
+
+
+def _iterations(n: int) -> str:
+    return "iteration" if n == 1 else f"{n} iterations"
+
+
+def _times(n: int) -> str:
+    return "once" if n == 1 else f"{n} times"
+
+
+LOOKS: tuple[Callable[[Trends, Setup], list[Finding]], ...] = (
+    _signal,
+    _entropy,
+    _truncated,
+    _format,
+    _length,
+    _hacking,
+    _gradients,
+    _drift,
+)
+"""Every look at the history alone, in the order of a run: problems, samples, rewards, gradients, policy."""
