@@ -27,13 +27,15 @@ F = TypeVar("F", bound=Callable[..., Any])
 class Part:
     """Base of every part. Subclasses are frozen dataclasses and final; vary one with `dataclasses.replace`.
 
-    `reads`, `writes`, `needs` are class variables, or properties where they depend on the fields. A part that remembers
+    `reads`, `writes`, `needs` are class variables, or properties where they depend on the fields. A part that adds traces to
+    groups which have some makes every column of theirs incomplete, but for what it writes and what it `keeps`. A part that remembers
     something between iterations returns its first memory from `init` and finds it again with `ctx.state(self)`.
     """
 
     reads: ClassVar[tuple[str, ...]] = ()
     writes: ClassVar[tuple[str, ...]] = ()
     needs: ClassVar[tuple[str, ...]] = ()
+    keeps: ClassVar[tuple[str, ...]] = ()
 
     def init(self) -> dict[str, Any] | None:
         """Plain data to remember between iterations; None for a part without memory."""
@@ -119,7 +121,7 @@ class Wiring:
             if not self.holds(name):
                 self.refuse(kind, name)
         for name in part.writes:
-            if name in self.used and name not in wanted:
+            if name in self.used and name not in wanted and name != "traces":
                 raise SharpenError(
                     f"Recipe {self.recipe!r}: {kind} writes {name!r} after {self.used[name]} has used it, so what it writes "
                     f"would be ignored. Put {kind} before {self.used[name]}."
@@ -127,6 +129,10 @@ class Wiring:
         self.require(part)
         for name in wanted:
             self.used.setdefault(name, kind)
+        if "traces" in part.writes and "traces" in self.have:
+            # new traces have been judged and credited by nobody yet
+            self.have &= set(part.keeps)
+            self.used.clear()
         self.have |= set(part.writes)
         if "reward:*" in part.writes and self.task is not None:
             self.have |= {f"reward:{r.name}" for r in self.task.rewards}
@@ -156,11 +162,15 @@ class Wiring:
         raise SharpenError(f"Recipe {self.recipe!r}: {kind} reads {name!r}, and no part before it writes that. {remedy}")
 
     def branch(self, stages: Iterable[Part]) -> None:
-        """Check stages that may run on none or only some of the groups: what they alone write is not counted on after."""
-        before = set(self.have)
+        """Check stages that may run on none or only some of the groups.
+
+        What they alone write is not counted on after, and neither is what they leave incomplete.
+        """
+        before, used = set(self.have), dict(self.used)
         for stage in stages:
             stage.wire(self)
-        self.have = before
+        self.have &= before
+        self.used = used | self.used
 
 
 def suppliers(name: str) -> list[str]:

@@ -63,22 +63,21 @@ def evaluate(
 
     by_problem = [drawn[i * samples : (i + 1) * samples] for i in range(len(chosen))]
     right = [sum(bool(t.solved) for t in traces) for traces in by_problem]
-    votes = random.Random(seed)
-    majority = [
-        maj_at_k([task.answer_of(t.text) for t in traces], [bool(t.solved) for t in traces], samples, votes)
-        for traces in by_problem
-    ]
+    majority = [_majority(task, traces, samples, gen) for traces in by_problem]
     result = Evaluation(
-        split=split,
         problems=len(chosen),
         samples=samples,
-        temperature=temperature,
+        accuracy=interval([c / samples for c in right]),
         greedy=interval([float(bool(t.solved)) for t in greedy]),
         pass_at={k: interval([pass_at_k(samples, c, k) for c in right]) for k in ks if k <= samples},
-        majority=interval(majority),
+        maj_at={samples: interval(majority)},
         length=sum(t.length for t in drawn) / max(1, len(drawn)),
-        truncated=sum(t.end == "length" for t in drawn) / max(1, len(drawn)),
-        rewards={r.name: sum(t.rewards[r.name] for t in drawn) / max(1, len(drawn)) for r in task.rewards},
-        cost=cost.as_dict(),
     )
     return result, [[g, *ts] for g, ts in zip(greedy, by_problem, strict=True)]
+
+
+def _majority(task: Task, traces: Sequence[Trace], k: int, gen: torch.Generator) -> float:
+    """Whether the most frequent answer is right; an answer counts as right if any trace with it was accepted."""
+    answers = [task.answer_of(t.text) or ("(accepted)" if t.solved else None) for t in traces]
+    right = {a for a, t in zip(answers, traces, strict=True) if t.solved}
+    return maj_at_k(answers, [a in right for a in answers], k, gen)

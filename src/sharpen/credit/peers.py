@@ -23,7 +23,7 @@ class GroupNorm(Part):
     unit: GiGPO (2505.10978) adds turns in the same state. A unit without peers gets 0 (`singleton="raw"`: its own value).
     """
 
-    peers: tuple[str, ...] = ("problem",)
+    peers: tuple[str, ...] = ("group",)
     unit: Literal["trace", "segment"] = "trace"
     of: str = "reward"
     center: Literal["mean", "loo", "none"] = "mean"

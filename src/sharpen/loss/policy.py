@@ -10,7 +10,7 @@ from torch import Tensor
 
 from sharpen.core import Part
 from sharpen.errors import SharpenError
-from sharpen.maths import k3, log_ratio
+from sharpen.maths import kl_estimate, log_ratio
 from sharpen.types import Batch, Scored, Unit
 
 
@@ -66,12 +66,13 @@ class PPOClip(Part):
 
 @dataclass(frozen=True)
 class KL(Part):
-    """The k3 estimate of KL(pi_new || pi_ref) on atoms drawn from pi_new: exp(d) - d - 1, d = log pi_ref - log pi_new.
+    """An estimate of KL(pi_new || pi_ref) at each atom drawn from pi_new (see `sharpen.maths.kl_estimate`).
 
-    Never negative, unbiased as a value; as a loss its gradient is that of a forward KL to first order (see
-    `sharpen.maths.k3`). GRPO (2402.03300, eq. 4).
+    `k3`, exp(d) - d - 1 with d = log pi_ref - log pi_new, is GRPO's (2402.03300, eq. 4): never negative, unbiased as a value;
+    as a loss its expected gradient is that of KL(pi_ref || pi_new). `k2` as a loss has that of KL(pi_new || pi_ref).
     """
 
+    estimator: Literal["k2", "k3"] = "k3"
     ref: str = "logp_ref"
     unit: ClassVar[Literal["atom"]] = "atom"
     wants: ClassVar[tuple[str, ...]] = ()
@@ -84,7 +85,7 @@ class KL(Part):
 
     def __call__(self, new: Scored, batch: Batch) -> Tensor:
         """`float[N]`."""
-        return k3(new.logp, batch.cols[self.ref])
+        return kl_estimate(new.logp, batch.cols[self.ref], self.estimator)
 
     def watch(self, new: Scored, batch: Batch) -> dict[str, Tensor]:
         """The estimate itself."""

@@ -68,6 +68,7 @@ class Demonstrate(Part):
 
     actor: str = "policy"
     writes: ClassVar[tuple[str, ...]] = ("traces",)
+    keeps: ClassVar[tuple[str, ...]] = ("logp_old",)  # it has none, which a loss that takes a ratio refuses unless told otherwise
     needs: ClassVar[tuple[str, ...]] = ("solution",)
 
     def __call__(self, groups: list[Group], ctx: Ctx) -> list[Group]:

@@ -20,9 +20,6 @@ from sharpen.task.base import Environment, Task
 from sharpen.types import Problem, Sampling, Segment, Trace
 
 T = TypeVar("T")
-Program = Callable[["Play"], Awaitable[Trace | list[Trace]]]
-"""An `async def` from a Play to a trace, or to the traces of one episode."""
-
 QUIET_PASSES = 4
 """Passes of the event loop without a new request after which every program is taken to be waiting."""
 
@@ -136,6 +133,10 @@ class Play:
         sampling = dataclasses.replace(self.sampling, **changes) if changes else self.sampling
         request = Request(tuple(context), sampling, self.rng.getrandbits(62), f"{name}@{self.step}")
         return await self.scheduler.sample(name, request)
+
+
+Program = Callable[[Play], Awaitable[Trace | list[Trace]]]
+"""An `async def` from a Play to a trace, or to the traces of one episode."""
 
 
 async def answer(play: Play) -> Trace:

@@ -1,0 +1,38 @@
+# Two commands: `make demo` and `make test`. Both make a virtual environment first.
+# On a machine without a GPU whose package index serves a CUDA build of torch by default, name the build you want:
+#   make demo TORCH="torch==2.13.0" PIP_FLAGS="--index-url ..."   (see pytorch.org for the address of CPU builds)
+
+PYTHON ?= python3
+VENV   ?= .venv
+TORCH  ?= torch==2.13.0
+BIN     = $(VENV)/bin
+# torch first and pinned: a range would let the newest CUDA build in
+SETUP   = $(VENV)/.installed
+JOBS   ?= 2
+
+.PHONY: demo test lint types docs bench clean
+
+$(SETUP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) "$(TORCH)"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	touch $(SETUP)
+
+demo: $(SETUP)  ## set up, then train the demo model to reason better
+	$(BIN)/sharpen train grpo --out runs/demo --fresh
+
+test: $(SETUP) lint types  ## set up, then check everything
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --cov --cov-report=term
+
+lint: $(SETUP)
+	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/ruff format --check src tests benchmarks
+
+types: $(SETUP)
+	$(BIN)/mypy
+
+docs: $(SETUP)  ## the documentation site, in site/
+	$(BIN)/mkdocs build --strict
+
+clean:
+	rm -rf $(VENV) site .mypy_cache .ruff_cache .pytest_cache .coverage

@@ -1,0 +1,104 @@
+"""The arithmetic of a run before it starts: problems to traces to minibatches to optimiser steps, in tokens and memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sharpen.actor.base import Actor
+from sharpen.core import walk
+from sharpen.loop import Trainer
+from sharpen.rollout.combinators import Refill, When
+from sharpen.rollout.edit import Demonstrate
+from sharpen.rollout.sample import Sample
+from sharpen.rows import Pairs
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Bounds of one iteration and of the run."""
+
+    problems: int
+    traces: int
+    answer_tokens: int
+    generated: int
+    updates: tuple[dict[str, Any], ...]
+    iterations: int
+    parameters: int
+    trained: int
+    memory: int
+
+    def lines(self) -> list[str]:
+        """The plan in words."""
+        out = [
+            f"an iteration: {self.problems} problems -> at most {self.traces} traces of at most {self.answer_tokens} tokens "
+            f"= at most {self.generated:,} generated tokens"
+        ]
+        for u in self.updates:
+            out.append(
+                f"update {u['name']}: at most {u['rows']} {u['of']} -> {u['minibatches']} minibatch(es) of {u['size']} x "
+                f"{u['epochs']} epoch(s) = {u['steps']} optimiser step(s); micro-batches of at most {u['micro']:,} tokens"
+            )
+        out.append(
+            f"the run: {self.iterations} iterations, at most {self.generated * self.iterations:,} generated tokens, "
+            f"{sum(u['steps'] for u in self.updates) * self.iterations} optimiser steps"
+        )
+        out.append(
+            f"memory: {self.parameters:,} parameters, {self.trained:,} trained; weights, gradients, optimiser and copies take "
+            f"about {self.memory / 2**20:,.0f} MiB, activations come on top"
+        )
+        return out
+
+
+def plan(trainer: Trainer) -> Plan:
+    """Upper bounds, from the recipe's values and the task's and model's limits."""
+    recipe, ctx = trainer.recipe, trainer.ctx
+    policy: Actor = ctx.actors["policy"]
+    per_group = 0
+    for stage in recipe.collect:
+        for part in walk(stage):
+            if isinstance(part, Sample):
+                rounds = stage.rounds if isinstance(stage, Refill) else 1
+                per_group += part.n if rounds == 1 or not isinstance(stage, Refill) else part.n
+            if isinstance(part, Demonstrate):
+                per_group += 1
+    generating = sum(
+        part.n * (stage.rounds if isinstance(stage, Refill) else 1)
+        for stage in recipe.collect
+        for part in walk(stage)
+        if isinstance(part, Sample) and (not isinstance(stage, When) or part in walk(stage))
+    )
+    problems = recipe.loop.problems
+    limit = getattr(policy, "max_tokens", 0) or getattr(policy, "max_context", 0)
+    updates = []
+    for learner in trainer.learners:
+        u = learner.update
+        sets = isinstance(u.rows, Pairs)
+        rows = problems if sets else problems * per_group
+        size = u.minibatch or rows
+        batches = -(-rows // max(1, size))
+        updates.append(
+            {
+                "name": learner.name,
+                "rows": rows,
+                "of": "pairs" if sets else "rows",
+                "size": min(size, rows),
+                "minibatches": batches,
+                "epochs": u.epochs,
+                "steps": batches * u.epochs,
+                "micro": ctx.micro_tokens,
+            }
+        )
+    total = sum(p.numel() for p in policy.module.parameters())
+    trained = sum(p.numel() for _, p in policy.parameters())
+    copies = sum(
+        sum(p.numel() for p in a.module.parameters())
+        for name, a in ctx.actors.items()
+        if a is not policy and a.module is not policy.module
+    )
+    # float32: weights 4 bytes; of a trained parameter also its gradient and two moments
+    memory = 4 * (total + copies) + 12 * trained * len({id(x.optimiser) for x in trainer.learners})
+    return Plan(
+        problems, problems * per_group, limit, problems * generating * limit, tuple(updates), recipe.loop.iterations, total,
+        trained, memory,
+    )

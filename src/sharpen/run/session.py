@@ -1,0 +1,185 @@
+"""A run from its first line to its report, and how it goes on after it was stopped."""
+
+from __future__ import annotations
+
+import json
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from sharpen.evaluate import evaluate
+from sharpen.evaluation import Evaluation
+from sharpen.loop import Trainer
+from sharpen.recipe import Recipe
+from sharpen.run import checkpoint
+from sharpen.run.directory import RunDir
+from sharpen.run.files import write_atomically
+from sharpen.run.manifest import describe
+from sharpen.run.rollouts import RolloutWriter
+from sharpen.run.setup import Setup, Silent, Watcher, open_policy, open_task
+from sharpen.run.trackers import Tracker, tracker_of
+from sharpen.types import Trace
+
+
+class Interrupted(Exception):
+    """Ctrl-C: the run stopped after a whole iteration, with a checkpoint."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run: where it lies and what was measured.
+
+    `evaluation[split]["before" | "after"]` are the measures; `samples` shows the same problems before and after.
+    """
+
+    path: Path
+    recipe: str
+    history: list[dict[str, Any]]
+    evaluation: dict[str, dict[str, Evaluation]]
+    samples: list[dict[str, Any]]
+
+
+def train(recipe: Recipe, setup: Setup, out: Path, *, resume: bool = False, watcher: Watcher | None = None) -> Run:
+    """Evaluate, train, evaluate again, and leave a run directory that tells everything.
+
+    Raises SharpenError for whatever a user can mend, and Interrupted after Ctrl-C; in both cases `resume=True` goes on from
+    the last checkpoint as if nothing had happened.
+    """
+    watcher = watcher or Silent()
+    task = open_task(setup)
+    policy = open_policy(setup, task, watcher)
+    trainer = Trainer(recipe, task, policy, seed=setup.seed, micro_tokens=setup.micro_tokens)
+    run = RunDir.open(out) if resume else RunDir.create(out, manifest(recipe, setup))
+    with run.lock():
+        results = Results(run.path / "evaluation.json")
+        if not results.has("before"):
+            results.add("before", trainer, setup, watcher)
+        found = checkpoint.newest(run.path) if resume else None
+        if found is not None:
+            trainer.load(found[1])
+        run.rewind(trainer.ctx.step)
+        iterate(trainer, run, setup, watcher)
+        if not results.has("after"):
+            results.add("after", trainer, setup, watcher)
+        policy.export(run.path / "policy")
+        return finished(run)
+
+
+def manifest(recipe: Recipe, setup: Setup) -> dict[str, Any]:
+    """What it takes to make the run again."""
+    return {"recipe": describe(recipe), "name": recipe.name, "setup": asdict(setup), "seed": setup.seed}
+
+
+def iterate(trainer: Trainer, run: RunDir, setup: Setup, watcher: Watcher) -> None:
+    """The iterations that are left, each recorded; a checkpoint every so often, at the end, and when Ctrl-C asks to stop."""
+    total = trainer.recipe.loop.iterations
+    writer = RolloutWriter(run.path / "rollouts")
+    trackers: list[Tracker] = [tracker_of(name, run.path) for name in setup.trackers]
+    for t in trackers:
+        t.start(run.manifest)
+    watcher.phase(f"training with {trainer.recipe.name}", total)
+    with stoppable(watcher) as stopping:
+        while not trainer.done:
+            start, before = time.perf_counter(), trainer.ctx.cost.generated_tokens
+            done = trainer.step()
+            seconds = time.perf_counter() - start
+            speed = (trainer.ctx.cost.generated_tokens - before) / max(seconds, 1e-9)
+            run.append_metrics(done.step, done.metrics, done.cost)
+            run.append_timing(done.step, {"seconds": seconds, "tokens_per_second": speed})
+            if setup.rollout_groups and done.step % setup.rollouts_every == 0:
+                writer.add(done.step, done.groups[: setup.rollout_groups])
+            for t in trackers:
+                t.log(done.step, done.metrics)
+            watcher.update(done.step + 1, done.metrics, speed)
+            if trainer.ctx.step % setup.checkpoint_every == 0 or trainer.done or stopping():
+                writer.flush()
+                checkpoint.save(run.path, trainer.ctx.step, trainer.state())
+            if stopping() and not trainer.done:
+                raise Interrupted(
+                    f"Stopped after iteration {trainer.ctx.step} of {total}; nothing is lost. Go on with the same command and "
+                    f"`--resume --out {run.path}`."
+                )
+    for t in trackers:
+        t.end()
+
+
+@contextmanager
+def stoppable(watcher: Watcher) -> Iterator[Callable[[], bool]]:
+    """Within, the first Ctrl-C asks the loop to stop after its iteration; a second one ends it at once."""
+    asked = False
+
+    def ask(signum: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        if asked:
+            raise KeyboardInterrupt
+        asked = True
+        watcher.message("Stopping after this iteration, to keep it. Press Ctrl-C again to stop at once.")
+
+    main = threading.current_thread() is threading.main_thread()
+    old = signal.signal(signal.SIGINT, ask) if main else None
+    try:
+        yield lambda: asked
+    finally:
+        if main:
+            signal.signal(signal.SIGINT, old)
+
+
+class Results:
+    """The measures before and after, kept as soon as they are known."""
+
+    SHOWN = 6
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.data: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {"splits": {}, "samples": []}
+
+    def has(self, when: str) -> bool:
+        """Whether the measures of that time are there."""
+        return when in self.data.get("done", [])
+
+    def add(self, when: str, trainer: Trainer, setup: Setup, watcher: Watcher) -> None:
+        """Measure the policy on every split but the trained one, and keep what it said on a few problems."""
+        task = trainer.ctx.task
+        splits = [s for s in task.splits if s != "train"] or list(task.splits)
+        if setup.eval_problems:
+            watcher.phase(f"measuring the model {when} training", len(splits))
+            for i, split in enumerate(splits):
+                result, traces = evaluate(
+                    trainer.ctx.actors["policy"],
+                    task,
+                    split,
+                    problems=setup.eval_problems,
+                    samples=setup.eval_samples,
+                    ks=tuple(k for k in (1, 4, 16) if k <= setup.eval_samples),
+                )
+                self.data["splits"].setdefault(split, {})[when] = result.to_plain()
+                self._show(when, split, traces)
+                watcher.update(i + 1, {"accuracy": result.accuracy.mean})
+        self.data["done"] = [*self.data.get("done", []), when]
+        write_atomically(self.path, json.dumps(self.data, indent=1).encode())
+
+    def _show(self, when: str, split: str, traces: list[list[Trace]]) -> None:
+        known = {(s["split"], s["key"]): s for s in self.data["samples"]}
+        for greedy, *_ in traces[: self.SHOWN]:
+            p = greedy.problem
+            sample = known.get((split, p.key))
+            if sample is None:
+                prompt = p.prompt if isinstance(p.prompt, str) else "\n".join(m["content"] for m in p.prompt)
+                sample = {"split": split, "key": p.key, "prompt": prompt, "answer": str(p.answer)}
+                self.data["samples"].append(sample)
+            sample[when] = {"text": greedy.text, "solved": bool(greedy.solved)}
+
+
+def finished(run: RunDir) -> Run:
+    """Read a run directory back."""
+    data = json.loads((run.path / "evaluation.json").read_text())
+    evaluation = {
+        split: {when: Evaluation.from_plain(e) for when, e in times.items()} for split, times in data["splits"].items()
+    }
+    return Run(run.path, run.manifest["name"], run.read_metrics(), evaluation, data["samples"])

@@ -1,0 +1,119 @@
+"""What a run is given besides its recipe: a task, a model, a seed, limits; and how these become objects."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from sharpen.actor.language import LanguageActor
+from sharpen.actor.load import ModelSetup, load_language
+from sharpen.actor.nano import Nano, nano_base
+from sharpen.errors import SharpenError
+from sharpen.task.base import Task
+from sharpen.task.resolve import task_of
+
+
+@dataclass(frozen=True)
+class Setup:
+    """Everything a run is given besides its recipe."""
+
+    task: str = "chain"
+    task_options: Mapping[str, Any] = field(default_factory=dict)
+    model: str = "nano"
+    model_setup: ModelSetup = field(default_factory=ModelSetup)
+    reward: str = ""
+    seed: int = 0
+    micro_tokens: int = 16384
+    eval_problems: int = 128
+    eval_samples: int = 16
+    checkpoint_every: int = 25
+    rollouts_every: int = 5
+    rollout_groups: int = 4
+    trackers: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("micro_tokens", "eval_samples", "checkpoint_every", "rollouts_every"):
+            if getattr(self, name) < 1:
+                raise SharpenError(f"`--{name.replace('_', '-')} {getattr(self, name)}` must be 1 or more.")
+        if self.eval_problems < 0 or self.rollout_groups < 0:
+            raise SharpenError("`--eval-problems` and `--rollout-groups` must be 0 (none) or more.")
+
+
+class Watcher(Protocol):
+    """Who is told how a run goes on: the command line's display, a notebook, nobody."""
+
+    def message(self, text: str) -> None:
+        """A paragraph."""
+
+    def phase(self, title: str, total: int) -> None:
+        """Something of `total` steps begins."""
+
+    def update(self, step: int, metrics: Mapping[str, float], tokens_per_second: float = 0.0) -> None:
+        """Step `step` of it is done."""
+
+
+class Silent:
+    """A watcher that says nothing."""
+
+    def message(self, text: str) -> None:
+        """Nothing."""
+
+    def phase(self, title: str, total: int) -> None:
+        """Nothing."""
+
+    def update(self, step: int, metrics: Mapping[str, float], tokens_per_second: float = 0.0) -> None:
+        """Nothing."""
+
+
+def open_task(setup: Setup) -> Task:
+    """The task, with the user's own reward if there is one."""
+    task = task_of(setup.task, **setup.task_options)
+    if setup.reward:
+        from sharpen.task.userfn import UserReward, with_reward
+
+        task = with_reward(task, UserReward(setup.reward))
+    return task
+
+
+def open_policy(setup: Setup, task: Task, watcher: Watcher | None = None) -> LanguageActor:
+    """The model; `nano` is trained for the task on first use."""
+    source: str | Path = setup.model
+    if setup.model == "nano":
+        nano = Nano()
+        watch = watcher or Silent()
+        begun = False
+
+        def progress(step: int, loss: float) -> None:
+            nonlocal begun
+            if not begun:
+                watch.phase("training the nano base model (once, then kept)", nano.steps)
+                begun = True
+            watch.update(step, {"loss": loss})
+
+        source = nano_base(task, nano, progress)
+    limits = setup.model_setup
+    if not limits.max_tokens:
+        from dataclasses import replace
+
+        limits = replace(limits, max_tokens=task.max_tokens)
+    actor = load_language(source, limits)
+    round_trip(actor, task)
+    return actor
+
+
+def round_trip(actor: LanguageActor, task: Task) -> None:
+    """Text must survive becoming tokens and text again, else a verifier judges something else than was meant."""
+    for problem in task.fixed("train" if "train" in task.splits else task.splits[0], 8):
+        texts = [problem.prompt] if isinstance(problem.prompt, str) else [m["content"] for m in problem.prompt]
+        texts += ["\n".join(problem.solution)] if problem.solution else []
+        for text in texts:
+            back = actor.decode(actor.encode(text))
+            if back != text and back.strip() != text.strip():
+                at = next((i for i, (a, b) in enumerate(zip(text, back, strict=False)) if a != b), min(len(text), len(back)))
+                raise SharpenError(
+                    f"The model's tokenizer does not give back the text of problem {problem.key!r}: at character {at} "
+                    f"{text[at : at + 20]!r} became {back[at : at + 20]!r}. Use a tokenizer that knows these characters (the nano "
+                    "model knows printable ASCII), or change the task's text."
+                )
