@@ -19,7 +19,7 @@ $(SETUP): pyproject.toml constraints.txt
 	touch $(SETUP)
 
 demo: $(SETUP)  ## set up, then train the demo model to reason better
-	$(BIN)/sharpen train grpo --out runs/demo --fresh
+	$(BIN)/sharpen train grpo
 
 test: $(SETUP) lint types  ## set up, then check everything
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --cov --cov-report=term

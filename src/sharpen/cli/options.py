@@ -1,0 +1,135 @@
+"""Options that several commands share, and how they become a setup."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import typing
+from pathlib import Path
+from typing import Any
+
+from sharpen.actor.load import ModelSetup
+from sharpen.errors import SharpenError, near
+from sharpen.overrides import parse
+from sharpen.recipe import Recipe
+from sharpen.run.setup import Setup
+
+
+def add_task(p: argparse.ArgumentParser, default: str | None = "chain") -> None:
+    """`--task` and its options."""
+    p.add_argument("--task", default=default, metavar="T", help="a built-in task, gym:NAME, a .jsonl or .parquet file, or hf:ID")
+    p.add_argument("--task-set", action="append", default=[], metavar="FIELD=VALUE", help="an option of the task, repeatable")
+    p.add_argument("--reward", default="", metavar="FILE.py:FN", help="a reward function of your own, which then decides")
+
+
+def add_model(p: argparse.ArgumentParser) -> None:
+    """How the model is loaded and run."""
+    p.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
+    p.add_argument("--dtype", default="float32", choices=("float32", "bfloat16"), help="type of matrix products")
+    p.add_argument("--lora", type=int, default=0, metavar="RANK", help="train adapters of this rank instead of all weights")
+    p.add_argument("--checkpointing", action="store_true", help="recompute activations in the backward pass to save memory")
+    p.add_argument("--max-tokens", type=int, default=0, metavar="N", help="limit of one drawn answer (default: the task's)")
+    p.add_argument("--max-context", type=int, default=0, metavar="N", help="limit of prompt and answer (default: the model's)")
+    p.add_argument("--lr", type=float, default=None, help="the model's learning rate, which recipes scale")
+    p.add_argument("--trust-remote-code", action="store_true", help="run code that comes with the model")
+
+
+def add_run(p: argparse.ArgumentParser) -> None:
+    """Seed, limits, what is kept."""
+    fields = {f.name: f for f in dataclasses.fields(Setup)}
+    p.add_argument("--seed", type=int, default=0)
+    for name, text in {
+        "micro_tokens": "padded tokens of one forward pass in training; less saves memory and changes no result",
+        "eval_problems": "held-out problems measured before and after (0: none)",
+        "eval_samples": "samples of each",
+        "checkpoint_every": "iterations between checkpoints",
+        "rollouts_every": "iterations between kept rollouts",
+        "rollout_groups": "groups kept then",
+    }.items():
+        p.add_argument(f"--{name.replace('_', '-')}", type=int, default=fields[name].default, metavar="N", help=text)
+    p.add_argument("--tracker", action="append", default=[], metavar="NAME", help="tensorboard, wandb or trackio, repeatable")
+
+
+def model_setup(args: argparse.Namespace) -> ModelSetup:
+    """The model options."""
+    return ModelSetup(**{f.name: getattr(args, f.name) for f in dataclasses.fields(ModelSetup) if hasattr(args, f.name)})
+
+
+def task_options(args: argparse.Namespace) -> dict[str, Any]:
+    """`--task-set` as a mapping of texts; the task knows their types."""
+    out = {}
+    for item in args.task_set:
+        name, sign, value = item.partition("=")
+        if not sign:
+            raise SharpenError(f"`--task-set {item}` is not of the form FIELD=VALUE, like `--task-set low=3`.")
+        out[name.strip().replace("-", "_")] = value.strip()
+    return out
+
+
+def setup_of(args: argparse.Namespace) -> Setup:
+    """The whole setup of a run."""
+    names = ("micro_tokens", "eval_problems", "eval_samples", "checkpoint_every", "rollouts_every", "rollout_groups")
+    return Setup(
+        task=args.task,
+        task_options=task_options(args),
+        model=args.model,
+        model_setup=model_setup(args),
+        reward=args.reward,
+        seed=args.seed,
+        trackers=tuple(args.tracker),
+        **{n: getattr(args, n) for n in names},
+    )
+
+
+def setup_from(plain: dict[str, Any]) -> Setup:
+    """A setup from a manifest."""
+    known = {f.name for f in dataclasses.fields(Setup)}
+    odd = set(plain) - known
+    if odd:
+        raise SharpenError(f"The manifest holds {', '.join(sorted(odd))}, which this version does not know; use the version it names.")
+    data = dict(plain)
+    data["model_setup"] = ModelSetup(**data["model_setup"])
+    data["trackers"] = tuple(data["trackers"])
+    return Setup(**data)
+
+
+def find_recipe(name: str) -> Recipe:
+    """A built-in recipe by name, or one of the user's by `FILE.py:NAME`."""
+    from sharpen.recipes import recipe
+
+    path, colon, attribute = name.rpartition(":")
+    if not colon or not path.endswith(".py"):
+        return recipe(name)
+    import importlib.util
+
+    if not Path(path).exists():
+        raise SharpenError(f"There is no file {path} to take the recipe {attribute!r} from.")
+    spec = importlib.util.spec_from_file_location(Path(path).stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except SharpenError:
+        raise
+    except Exception as error:
+        line = error.__traceback__
+        while line is not None and line.tb_next is not None:
+            line = line.tb_next
+        at = f" at line {line.tb_lineno}" if line is not None else ""
+        raise SharpenError(f"{path} could not be read{at}: {type(error).__name__}: {error}") from error
+    found = getattr(module, attribute, None)
+    if not isinstance(found, Recipe):
+        known = [n for n, v in vars(module).items() if isinstance(v, Recipe)]
+        raise SharpenError(f"{path} has no recipe {attribute!r}. {near(attribute, known)}")
+    return found
+
+
+def typed(options: dict[str, Any], cls: type, where: str) -> dict[str, Any]:
+    """Texts turned into the types of the fields of `cls`; unknown names are refused with the near ones."""
+    kinds = typing.get_type_hints(cls)
+    fields = {f.name for f in dataclasses.fields(cls)}
+    for name in options:
+        if name not in fields:
+            raise SharpenError(f"{where} has no option {name!r}. {near(name, fields)}")
+    return {n: parse(v, kinds[n], f"{where} {n}={v}") if isinstance(v, str) else v for n, v in options.items()}
