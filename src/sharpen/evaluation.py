@@ -30,8 +30,8 @@ class Interval(NamedTuple):
 class Evaluation:
     """One model on one split.
 
-    `accuracy` is the mean share of `samples` drawn answers that are right, over `problems` problems; `greedy` that of the
-    single answer at temperature 0. `pass_at[k]` is the chance that at least one of k samples is right (2107.03374),
+    `accuracy` is the mean share of `samples` drawn answers that are right, over `problems` problems; `greedy` that of
+    the single answer at temperature 0. `pass_at[k]` is the chance that at least one of k samples is right (2107.03374),
     `maj_at[k]` that the most frequent answer of k is (2203.11171). All are shares with 95 % intervals. `length` is the
     mean number of generated tokens.
     """
@@ -48,7 +48,8 @@ class Evaluation:
         for name, x in self.measures().items():
             if not (all(map(math.isfinite, x)) and -1e-9 <= x.low <= x.mean + 1e-9 <= x.high + 2e-9 <= 1 + 3e-9):
                 raise SharpenError(
-                    f"Evaluation: {name} is {list(x)}; write [low, mean, high], finite shares from 0 to 1 in this order."
+                    f"Evaluation: {name} is {list(x)}; write [low, mean, high], finite shares from 0 to 1 in this "
+                    f"order."
                 )
 
     def measures(self) -> dict[str, Interval]:
@@ -79,8 +80,8 @@ class Evaluation:
                 at[kind][int(k)] = _interval(key, value)
             elif key not in ("accuracy", "greedy", "length", "problems", "samples"):
                 raise SharpenError(
-                    f"Evaluation data hold {key!r}, which is no measure; known are accuracy, greedy, pass@K, maj@K, length, "
-                    f"problems and samples."
+                    f"Evaluation data hold {key!r}, which is no measure; known are accuracy, greedy, pass@K, maj@K, "
+                    f"length, problems and samples."
                 )
         greedy, length = data.get("greedy"), data.get("length")
         return cls(
@@ -109,10 +110,13 @@ class Comparison:
     after: Evaluation | None
 
     def rows(self) -> list[tuple[str, Interval | None, Interval | None]]:
-        """`(measure, before, after)` for every measure that either side has."""
+        """`(measure, before, after)` of every measure of either side; pass@1 only where it differs from accuracy."""
         a = self.before.measures() if self.before else {}
         b = self.after.measures() if self.after else {}
-        return [(name, a.get(name), b.get(name)) for name in dict.fromkeys([*a, *b])]
+        rows = [(name, a.get(name), b.get(name)) for name in dict.fromkeys([*a, *b])]
+        # pass@1 is the accuracy under another name unless somebody estimated it otherwise
+        main = rows[0][1:] if rows else ()
+        return [row for row in rows if row[0] != "pass@1" or row[1:] != main]
 
 
 def comparisons(data: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> list[Comparison]:
@@ -174,28 +178,32 @@ def _learned(split: str, a: Evaluation, b: Evaluation) -> str:
     figures = f"from {shown(a.accuracy)} to {shown(b.accuracy)}"
     move = change(a.accuracy, b.accuracy)
     if move == "up":
-        return f"The model learned: on {where}, the share of right answers rose {figures}; the 95 % intervals do not overlap."
+        return (
+            f"The model learned: on {where}, the share of right answers rose {figures}; the 95 % intervals lie apart."
+        )
     if move == "down":
         return f"The model got worse: on {where}, the share of right answers fell {figures}."
     return (
-        f"No change that {b.problems} problems can tell from chance: on {where}, the share of right answers went {figures}, "
-        f"and the 95 % intervals overlap."
+        f"No change that {b.problems} problems can tell from chance: on {where}, the share of right answers went "
+        f"{figures}, and the 95 % intervals overlap."
     )
 
 
 def _widened(k: int, a: Evaluation, b: Evaluation) -> str:
     x, y = a.pass_at[k], b.pass_at[k]
-    figures = f"from {shown(x)} to {shown(y)}"
+    figures = f"pass@{k} went from {shown(x)} to {shown(y)}"
     up, move = change(a.accuracy, b.accuracy) == "up", change(x, y)
     if x.mean >= CEILING and move == "unclear":
         return f"With {k} tries the model solved {percent(x.mean)} already before, so pass@{k} cannot show new skill."
     if move == "up":
-        return f"It did not only sharpen: with {k} tries it solves more than before (pass@{k} {figures})."
+        return f"It did not only sharpen: with {k} tries it solves more than before, {figures}."
     if move == "down":
-        return f"It lost breadth: with {k} tries it solves less than before (pass@{k} {figures})."
+        return f"It lost breadth: with {k} tries it solves less than before, {figures}."
     if up:
-        return f"It mostly sharpened: it finds more often what it could find before in {k} tries (pass@{k} {figures})."
-    return f"With {k} tries it is the same within error (pass@{k} {figures})."
+        return (
+            f"It mostly sharpened: it finds more often what it could find before in {k} tries; {figures}, within error."
+        )
+    return f"With {k} tries it is the same within error; {figures}."
 
 
 def _carried(a: Evaluation, b: Evaluation) -> str:

@@ -9,9 +9,9 @@ HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 
 def visible(text: str, keep: str = "\n\t") -> str:
-    """Replace every character one cannot see (controls, bidirectional overrides, zero-width, surrogates) by a name.
+    """Replace every character one cannot see (controls, bidirectional overrides, zero-width, surrogates) by its code.
 
-    Controls below U+0020 become their pictures (escape is `␛`); the others become `⟨U+202E⟩`. `keep` is left as it is.
+    Escape becomes `⟨U+001B⟩`. `keep` is left as it is.
     """
     if text.isascii() and text.isprintable():
         return text
@@ -33,7 +33,4 @@ def printable(text: str, encoding: str | None) -> str:
 def _picture(c: str) -> str:
     if unicodedata.category(c) not in HIDDEN:
         return c
-    code = ord(c)
-    if code < 0x20:
-        return chr(0x2400 + code)
-    return "␡" if code == 0x7F else f"⟨U+{code:04X}⟩"
+    return f"⟨U+{ord(c):04X}⟩"

@@ -105,9 +105,15 @@ def chart(title: str, series: Sequence[Series], share: bool = False, about: str 
         body += _curve(s, k, x, y)
     body += _strips(drawn, x, percent if share else number)
     svg = tag("svg", body, viewBox=f"0 0 {WIDTH:.0f} {HEIGHT:.0f}", role="img", aria_label=label)
-    keys = [tag("span", tag("i", class_=f"s{k % 6}"), s.name, class_="key") for k, s in enumerate(drawn)] if len(drawn) > 1 else []
+    keys = (
+        [tag("span", tag("i", class_=f"s{k % 6}"), s.name, class_="key") for k, s in enumerate(drawn)]
+        if len(drawn) > 1
+        else []
+    )
     note = tag("span", about, class_="about") if about else Html("")
-    return tag("figure", tag("figcaption", tag("b", title), note), svg, tag("div", keys, class_="keys") if keys else Html(""))
+    return tag(
+        "figure", tag("figcaption", tag("b", title), note), svg, tag("div", keys, class_="keys") if keys else Html("")
+    )
 
 
 def _axis(low: float, high: float, start: float, stop: float, tight: bool = False) -> Axis:
@@ -170,7 +176,7 @@ def intervals(before: Interval | None, after: Interval | None) -> Html:
         if x is not None:
             px = [4 + 150 * v for v in x]
             bar = tag("line", x1=px[0], x2=px[2], y1=at, y2=at, class_=f"bar {name}")
-            dot = tag("circle", cx=px[1], cy=at, r=4.0, class_=f"mark {name}")
+            dot = tag("circle", cx=px[1], cy=at, r=3.0, class_=f"mark {name}")
             body.append(tag("g", tag("title", f"{name} {shown(x)}"), bar, dot))
     words = ", ".join(f"{n} {shown(x)}" for n, x in (("before", before), ("after", after)) if x is not None)
     return tag("svg", body, viewBox="0 0 158 26", class_="intervals", role="img", aria_label=words)

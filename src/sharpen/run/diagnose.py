@@ -1,7 +1,7 @@
 """What went wrong in a run, in plain words: each finding says what was seen, what it means, and what to do about it.
 
-Pure functions of the metrics history and of the evaluations before and after. Levels at the start and at the end of a run are
-means over its first and last fifth (`sharpen.run.trends`). Every threshold is a constant with its reason.
+Pure functions of the metrics history and of the evaluations before and after. Levels at the start and at the end of a
+run are means over its first and last fifth (`sharpen.run.trends`). Every threshold is a constant with its reason.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Severity = Literal["note", "warning", "stop"]
 """A note explains, a warning asks for a change, a stop says that going on is a waste."""
 
 ALL_FAILED = 0.75
-"""Three of four groups without one right answer: at most a quarter of what is sampled can teach which answers are right."""
+"""Three of four groups without one right answer: at most a quarter of the samples can teach what is right."""
 
 ALL_FAILED_STOP = 0.98
 """Fewer than one group in fifty has a right answer: nothing will be learned in any reasonable time."""
@@ -98,7 +98,7 @@ class Setup:
     recipes: frozenset[str] = frozenset()
 
     def offer(self, *wanted: str) -> str:
-        """The known recipes among `wanted` (spelling of dashes and case aside), as ` (ghpo, guide-grpo)`; else nothing."""
+        """The known recipes among `wanted` (dashes and case aside), as ` (ghpo, guide-grpo)`; else nothing."""
 
         def flat(name: str) -> str:
             return "".join(c for c in name.lower() if c.isalnum())
@@ -138,9 +138,9 @@ def _signal(t: Trends, s: Setup) -> list[Finding]:
         seen = f"{every} failed on {percent(failed)} of the problems {over}"
         if signal is not None and signal > OTHER_SIGNAL:
             text = (
-                f"{seen}, yet {percent(signal)} of the groups gave a gradient: the model is learning from another reward than "
-                f"being right. That is a usual first phase while it learns the format. If it lasts, try easier problems or "
-                f"`sharpen train sft` first."
+                f"{seen}, yet {percent(signal)} of the groups gave a gradient: the model is learning from another "
+                f"reward than being right. That is a usual first phase while it learns the format. If it lasts, try "
+                f"easier problems or `sharpen train sft` first."
             )
             return [Finding("note", "Learning from other rewards only", text)]
         more = f"more samples a problem (`--set Sample.n={max(32, 2 * s.samples)}`)"
@@ -153,15 +153,16 @@ def _signal(t: Trends, s: Setup) -> list[Finding]:
         return [Finding("stop" if failed >= ALL_FAILED_STOP else "warning", "Most problems are too hard", text)]
     if solved is not None and solved >= ALL_SOLVED:
         text = (
-            f"Every sample was right on {percent(solved)} of the problems {over}, so most groups give no gradient: there is "
-            f"little left to learn here. Train on harder problems, or stop."
+            f"Every sample was right on {percent(solved)} of the problems {over}, so most groups give no gradient: "
+            f"there is little left to learn here. Train on harder problems, or stop."
         )
         return [Finding("note", "Most problems are solved", text)]
     if signal is not None and signal < FEW_SIGNALS:
         text = (
-            f"Only {percent(signal)} of the groups gave a gradient over the last {_iterations(t.recent('groups/signal'))}; in "
-            f"the others every sample earned the same. Take problems of medium difficulty, more samples a problem "
-            f"(`--set Sample.n={max(32, 2 * s.samples)}`), or a recipe that draws again until groups are mixed{s.offer('dapo')}."
+            f"Only {percent(signal)} of the groups gave a gradient over the last "
+            f"{_iterations(t.recent('groups/signal'))}; in the others every sample earned the same. Take problems of "
+            f"medium difficulty, more samples a problem (`--set Sample.n={max(32, 2 * s.samples)}`), or a recipe that "
+            f"draws again until groups are mixed{s.offer('dapo')}."
         )
         return [Finding("warning", "Few groups give a gradient", text)]
     return []
@@ -172,12 +173,13 @@ def _entropy(t: Trends, s: Setup) -> list[Finding]:
     if span is None or span[0] <= 0 or span[1] >= ENTROPY_SHARE * span[0] or span[1] >= ENTROPY_LOW:
         return []
     seen = f"Entropy fell from {span[0]:.3f} to {span[1]:.3f} nats a token"
-    if (t.now("solved") or 0.0) >= CEILING:
-        text = f"{seen} while {percent(t.now('solved') or 0.0)} of the answers became right: the model is sure because it is "
-        return [Finding("note", "Entropy is low because the task is solved", text + "right. Nothing needs to be done here.")]
+    right = t.now("solved") or 0.0
+    if right >= CEILING:
+        text = f"{seen} while {percent(right)} of the answers were right: the model is sure because it is right."
+        return [Finding("note", "Entropy is low because the task is solved", text)]
     text = (
-        f"{seen}: samples of one problem are nearly the same, so there is little left to compare or to discover. Lower the "
-        f"learning rate (`--set AdamW.scale=0.3`), give the KL term more weight, or raise the upper clip bound "
+        f"{seen}: samples of one problem are nearly the same, so there is little left to compare or to discover. Lower "
+        f"the learning rate (`--set AdamW.scale=0.3`), give the KL term more weight, or raise the upper clip bound "
         f"(`--set PPOClip.high=0.28`)."
     )
     return [Finding("warning", "Entropy collapsed", text)]
@@ -190,8 +192,8 @@ def _truncated(t: Trends, s: Setup) -> list[Finding]:
     limit = f" of {s.max_tokens} tokens" if s.max_tokens else ""
     option = f"--max-tokens {2 * s.max_tokens}" if s.max_tokens else "--max-tokens"
     text = (
-        f"{percent(cut)} of the answers ended at the limit{limit} over the last {_iterations(t.recent('truncated'))}: the model "
-        f"is judged on answers that it could not finish. Raise the limit (`{option}`)."
+        f"{percent(cut)} of the answers ended at the limit{limit} over the last {_iterations(t.recent('truncated'))}: "
+        f"the model is judged on answers that it could not finish. Raise the limit (`{option}`)."
     )
     return [Finding("stop" if cut >= TRUNCATED_STOP else "warning", "Answers are cut off", text)]
 
@@ -203,9 +205,10 @@ def _format(t: Trends, s: Setup) -> list[Finding]:
     cut = (t.now("truncated") or 0.0) >= TRUNCATED
     first = "Raise `--max-tokens` first, since most answers are cut off; if that does not help, warm" if cut else "Warm"
     text = (
-        f"The reward {s.format!r} was {seen:.3f} on average over the last {_iterations(t.recent(f'reward/{s.format}'))}: the "
-        f"model almost never writes an answer in the form the task reads, and what never occurs cannot be reinforced. {first} "
-        f"the model up on worked solutions (`sharpen train sft`), and check that the prompt shows the form."
+        f"The reward {s.format!r} was {seen:.3f} on average over the last "
+        f"{_iterations(t.recent(f'reward/{s.format}'))}: the model almost never writes an answer in the form the task "
+        f"reads, and what never occurs cannot be reinforced. {first} the model up on worked solutions (`sharpen train "
+        f"sft`), and check that the prompt shows the form."
     )
     return [Finding("warning", "The answer format never appears", text)]
 
@@ -217,9 +220,10 @@ def _length(t: Trends, s: Setup) -> list[Finding]:
     if length[1] <= LENGTH_GROWTH * length[0] or solved[1] - solved[0] >= SOLVED_FLAT:
         return []
     text = (
-        f"Answers grew from {length[0]:.0f} to {length[1]:.0f} tokens while the share solved went from {percent(solved[0])} to "
-        f"{percent(solved[1])}: the added length earns nothing. Divide by a constant horizon instead of each answer's length "
-        f"(`Term.mean_over`{s.offer('dr-grpo')}), or weigh in a reward for short answers."
+        f"Answers grew from {length[0]:.0f} to {length[1]:.0f} tokens while the share solved went from "
+        f"{percent(solved[0])} to {percent(solved[1])}: the added length earns nothing. Divide by a constant horizon "
+        f"instead of each answer's length (`Term.mean_over`{s.offer('dr-grpo')}), or weigh in a reward for short "
+        f"answers."
     )
     return [Finding("warning", "Answers grow without getting better", text)]
 
@@ -233,13 +237,17 @@ def _hacking(t: Trends, s: Setup) -> list[Finding]:
     figures = f"from {total[0]:.3f} to {total[1]:.3f}"
     rise = _riser(t)
     of = f", most of it from {rise[0]!r} ({rise[1]:.3f} to {rise[2]:.3f})" if rise else ""
-    seen = f"The total reward rose {figures}{of}, while the share solved went from {percent(solved[0])} to {percent(solved[1])}"
+    shares = f"{percent(solved[0])} to {percent(solved[1])}"
+    seen = f"The total reward rose {figures}{of}, while the share solved went from {shares}"
     if rise and rise[0] == s.format:
-        text = f"{seen}. The model has learned the form of an answer but not yet to be right, a usual first phase; give it "
-        return [Finding("note", "Only the format was learned", text + "more iterations or easier problems.")]
+        text = (
+            f"{seen}. The model has learned the form of an answer but not yet to be right, a usual first phase; give "
+            f"it more iterations or easier problems."
+        )
+        return [Finding("note", "Only the format was learned", text)]
     text = (
-        f"{seen}: the model may have found a way to be paid without solving. Read the rollouts below, and weigh the rewards "
-        f"otherwise (give the one that rose less weight, the one for being right more)."
+        f"{seen}: the model may have found a way to be paid without solving. Read the rollouts below, and weigh the "
+        f"rewards otherwise (give the one that rose less weight, the one for being right more)."
     )
     return [Finding("warning", "Reward rises but problems are not solved", text)]
 
@@ -257,8 +265,9 @@ def _gradients(t: Trends, s: Setup) -> list[Finding]:
     broken = [step for step, g in raw if not math.isfinite(g)]
     if broken:
         text = (
-            f"The gradient norm was not a finite number at step {broken[0]} ({_times(len(broken))} in all): the weights may be "
-            f"spoiled. Go back to a checkpoint before it and lower the learning rate (`--set AdamW.scale=0.3`)."
+            f"The gradient norm was not a finite number at step {broken[0]} ({_times(len(broken))} in all): the "
+            f"weights may be spoiled. Go back to a checkpoint before it and lower the learning rate (`--set "
+            f"AdamW.scale=0.3`)."
         )
         return [Finding("stop", "The gradient is not a number", text)]
     values = t.values("grad_norm")
@@ -267,8 +276,9 @@ def _gradients(t: Trends, s: Setup) -> list[Finding]:
     now = values[-t.recent("grad_norm") :]
     if max(now) < GRADIENT_ZERO:
         text = (
-            f"The gradient norm was {max(now):.1e} or less over the last {_iterations(len(now))}: no weight moves. Either no group "
-            f"has samples that earn differently (see the share of groups with signal), or every term's weight is 0."
+            f"The gradient norm was {max(now):.1e} or less over the last {_iterations(len(now))}: no weight moves. "
+            f"Either no group has samples that earn differently (see the share of groups with signal), or every term's "
+            f"weight is 0."
         )
         return [Finding("stop", "No gradient arrives", text)]
     usual = median([v for v in values if v >= GRADIENT_ZERO])
@@ -276,9 +286,9 @@ def _gradients(t: Trends, s: Setup) -> list[Finding]:
     if len(values) < TREND_LEAST or not spikes:
         return []
     text = (
-        f"The gradient norm was usually {usual:.3g} but reached {max(values):.3g} ({_times(len(spikes))} above {SPIKE:.0f} times the "
-        f"usual, first at step {spikes[0]}): single batches push the weights far. Lower the learning rate "
-        f"(`--set AdamW.scale=0.3`), clip harder (`--set AdamW.clip=0.3`), or take more problems a step."
+        f"The gradient norm was usually {usual:.3g} but reached {max(values):.3g} ({_times(len(spikes))} above "
+        f"{SPIKE:.0f} times the usual, first at step {spikes[0]}): single batches push the weights far. Lower the "
+        f"learning rate (`--set AdamW.scale=0.3`), clip harder (`--set AdamW.clip=0.3`), or take more problems a step."
     )
     return [Finding("warning" if len(spikes) >= SPIKES_MANY else "note", "Gradient spikes", text)]
 
@@ -288,22 +298,23 @@ def _drift(t: Trends, s: Setup) -> list[Finding]:
     kl, clipped, apart = t.now("kl"), t.now("clipped"), t.now("agreement/mean")
     if kl is not None and kl >= KL_HIGH:
         text = (
-            f"The policy is {kl:.2f} nats a token away from the reference (mean of the last {_iterations(t.recent('kl'))}): it has "
-            f"left what it knew. Lower the learning rate (`--set AdamW.scale=0.3`) or give the KL term more weight."
+            f"The policy is {kl:.2f} nats a token away from the reference (mean of the last "
+            f"{_iterations(t.recent('kl'))}): it has left what it knew. Lower the learning rate (`--set "
+            f"AdamW.scale=0.3`) or give the KL term more weight."
         )
         out.append(Finding("warning", "Far from the reference", text))
     if clipped is not None and clipped >= CLIPPED:
         text = (
-            f"{percent(clipped)} of the tokens were clipped over the last {_iterations(t.recent('clipped'))}: each iteration moves "
-            f"the policy too far from the one that drew the samples. Lower the learning rate (`--set AdamW.scale=0.3`) or "
-            f"go through the samples once (`--set Update.epochs=1`)."
+            f"{percent(clipped)} of the tokens were clipped over the last {_iterations(t.recent('clipped'))}: each "
+            f"iteration moves the policy too far from the one that drew the samples. Lower the learning rate (`--set "
+            f"AdamW.scale=0.3`) or go through the samples once (`--set Update.epochs=1`)."
         )
         out.append(Finding("warning", "Too much is clipped", text))
     if apart is not None and apart >= AGREEMENT:
         text = (
             f"Log-probs of the sampler and of the trainer differ by {apart:.3f} nats a token on average over the last "
-            f"{_iterations(t.recent('agreement/mean'))}: the samples do not come from the policy that is trained. Use the same "
-            f"precision for both, and check that the sampler got the newest weights."
+            f"{_iterations(t.recent('agreement/mean'))}: the samples do not come from the policy that is trained. Use "
+            f"the same precision for both, and check that the sampler got the newest weights."
         )
         out.append(Finding("warning", "Sampler and trainer disagree", text))
     return out
@@ -317,24 +328,25 @@ def _compare(t: Trends, before: Evaluations, after: Evaluations) -> list[Finding
     move = change(a.accuracy, b.accuracy)
     if move == "down":
         text = (
-            f"On the split {split} the share of right answers fell from {shown(a.accuracy)} to {shown(b.accuracy)}. Keep the model "
-            f"from before, or an earlier checkpoint; lower the learning rate (`--set AdamW.scale=0.3`)."
+            f"On the split {split} the share of right answers fell from {shown(a.accuracy)} to {shown(b.accuracy)}. "
+            f"Keep the model from before, or an earlier checkpoint; lower the learning rate (`--set AdamW.scale=0.3`)."
         )
         out.append(Finding("warning", "The model got worse", text))
     k = widest(a, b)
     if move == "up" and k is not None and change(a.pass_at[k], b.pass_at[k]) == "down":
         text = (
-            f"On the split {split} the share of right answers rose from {shown(a.accuracy)} to {shown(b.accuracy)}, but pass@{k} fell "
-            f"from {shown(a.pass_at[k])} to {shown(b.pass_at[k])}: answers became surer, and some problems are now out of reach. "
-            f"Stop earlier, give the KL term more weight, or keep entropy up (`--set PPOClip.high=0.28`)."
+            f"On the split {split} the share of right answers rose from {shown(a.accuracy)} to {shown(b.accuracy)}, "
+            f"but pass@{k} fell from {shown(a.pass_at[k])} to {shown(b.pass_at[k])}: answers became surer, and some "
+            f"problems are now out of reach. Stop earlier, give the KL term more weight, or keep entropy up (`--set "
+            f"PPOClip.high=0.28`)."
         )
         out.append(Finding("warning", "Sharpened at the cost of breadth", text))
     gain = _train_gain(t, before, after)
     if gain is not None and split != "train" and move == "unclear" and a.accuracy.mean < CEILING:
         text = (
-            f"In training the share solved rose from {percent(gain[0])} to {percent(gain[1])}, but on the split {split} it stayed "
-            f"within error ({shown(a.accuracy)} before, {shown(b.accuracy)} after): the model learned these problems, not the skill. "
-            f"Use more different training problems or fewer passes over them."
+            f"In training the share solved rose from {percent(gain[0])} to {percent(gain[1])}, but on the split "
+            f"{split} it stayed within error ({shown(a.accuracy)} before, {shown(b.accuracy)} after): the model "
+            f"learned these problems, not the skill. Use more different training problems or fewer passes over them."
         )
         out.append(Finding("warning", "Learned the training problems only", text))
     return out

@@ -1,4 +1,4 @@
-"""Building HTML from functions: every string is escaped unless it is `Html` already, so nothing a model wrote can be markup."""
+"""Building HTML from functions: every string is escaped unless it is `Html` already."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def escape(text: str) -> str:
 
 
 def tag(name: str, /, *children: Child, **attributes: str | float | bool | None) -> Html:
-    """The element `name`. `_` in attribute names is `-` and a trailing one is dropped (`class_`); None and False leave it out."""
+    """The element `name`. In attribute names `_` is `-`, dropped at the end (`class_`); None and False leave it out."""
     parts = [name]
     for key, value in attributes.items():
         if value is None or value is False:

@@ -1,7 +1,7 @@
 """The report of a run: one HTML file that needs no network, no script and no other file.
 
-Whatever a model or a data set wrote is escaped where the page is built (`sharpen.run.html`), and the page forbids scripts and
-loading anything (a content security policy), so that nothing in a rollout can act.
+Whatever a model or a data set wrote is escaped where the page is built (`sharpen.run.html`), and the page forbids
+scripts and loading anything (a content security policy), so that nothing in a rollout can act.
 """
 
 from __future__ import annotations
@@ -31,7 +31,11 @@ POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-a
 """What a browser may do with the page: show it."""
 
 CHARTS = (
-    ("Groups", "share", (("groups/signal", "with signal"), ("group/all_failed", "all failed"), ("group/all_solved", "all solved"))),
+    (
+        "Groups",
+        "share",
+        (("groups/signal", "with signal"), ("group/all_failed", "all failed"), ("group/all_solved", "all solved")),
+    ),
     ("Length", "tokens", (("length", "length"),)),
     ("Truncated", "share", (("truncated", "truncated"),)),
     ("Entropy", "nats a token", (("entropy", "entropy"),)),
@@ -45,11 +49,12 @@ CHARTS = (
 class ReportData:
     """What a report is made of, all of it plain data.
 
-    `history` holds `{"step", "metrics", "cost"}` per iteration, costs counted from the start of the run. `evaluation` is
-    `{split: {"before": E, "after": E}}` with E as `Evaluation.to_plain` writes it. A sample is `{"problem", "answer"?,
-    "split"?, "before": {"text", "solved"}, "after": {...}}`. A rollout group is `{"step", "problem", "answer"?, "traces":
-    [{"segments": [{"role", "text", "trainable"?, "by"?, "credit"?, "tokens"?: [{"text", "credit"}]}], "rewards": {name:
-    value}, "reward"?, "solved"?, "end"?}]}`. `commands` are shell lines by what they do (`{"Reproduce": ..., "Resume": ...}`).
+    `history` holds `{"step", "metrics", "cost"}` per iteration, costs counted from the start of the run. `evaluation`
+    is `{split: {"before": E, "after": E}}` with E as `Evaluation.to_plain` writes it. A sample is `{"problem",
+    "answer"?, "split"?, "before": {"text", "solved"}, "after": {...}}`. A rollout group is `{"step", "problem",
+    "answer"?, "traces": [{"segments": [{"role", "text", "trainable"?, "by"?, "credit"?, "tokens"?: [{"text",
+    "credit"}]}], "rewards": {name: value}, "reward"?, "solved"?, "end"?}]}`. `commands` are shell lines by what they do
+    (`{"Reproduce": ..., "Resume": ...}`).
     """
 
     title: str
@@ -84,7 +89,7 @@ def page(data: ReportData) -> str:
     )
     nav = tag("nav", [tag("a", name, href=f"#{anchor}") for anchor, name, _ in sections], aria_label="Sections")
     body = [tag("section", tag("h2", name), content, id=anchor) for anchor, name, content in sections]
-    top = tag("header", tag("h1", data.title), tag("p", verdict(pairs), class_="verdict"), nav)
+    top = tag("header", tag("h1", data.title), tag("p", verdict(pairs).replace(" %", "\u00a0%"), class_="verdict"), nav)
     return "<!doctype html>\n" + tag("html", head, tag("body", tag("main", top, body)), lang="en").text + "\n"
 
 
@@ -116,11 +121,13 @@ def _evaluation(pairs: Sequence[Comparison]) -> Html:
             rows.append(["length", *("–" if x is None else f"{x:.0f}" for x in lengths), "", ""])
         tables.append(join(tag("h3", _named(p.split)), table(head, rows, f"Evaluation on the split {p.split}")))
     sizes = ", ".join(
-        f"{p.split} {e.problems} problems with {e.samples} samples each" for p in pairs if (e := p.after or p.before) is not None
+        f"{p.split} {e.problems} problems with {e.samples} samples each"
+        for p in pairs
+        if (e := p.after or p.before) is not None
     )
     note = (
-        f"Shares with 95 % intervals; {sizes}. A change is coloured when the two intervals do not overlap. The bars show "
-        f"before (hollow) and after (filled) from 0 to 100 %."
+        f"Shares with 95 % intervals; {sizes}. A change is coloured when the two intervals do not overlap. The bars "
+        f"show before (hollow) and after (filled) from 0 to 100 %."
     )
     return join(tables, tag("p", note, class_="soft"))
 
@@ -149,7 +156,12 @@ def _change(a: Interval | None, b: Interval | None) -> Child:
 
 
 def _finding(f: Finding) -> Html:
-    return tag("div", tag("h3", tag("span", f.severity, class_="word"), f.title), tag("p", _coded(f.text)), class_=f"finding {f.severity}")
+    return tag(
+        "div",
+        tag("h3", tag("span", f.severity, class_="word"), f.title),
+        tag("p", _coded(f.text)),
+        class_=f"finding {f.severity}",
+    )
 
 
 def _healthy(data: ReportData) -> Html:
@@ -175,7 +187,9 @@ def _curves(history: Sequence[Entry]) -> Html:
 
 
 def _chart(history: Sequence[Entry], title: str, unit: str, metrics: Sequence[tuple[str, str]]) -> Html:
-    return chart(title, [Series(name, series(history, metric)) for metric, name in metrics], share=unit == "share", about=unit)
+    return chart(
+        title, [Series(name, series(history, metric)) for metric, name in metrics], share=unit == "share", about=unit
+    )
 
 
 def _legend() -> Html:
@@ -199,10 +213,14 @@ def _manifest(manifest: Mapping[str, Any]) -> Html:
     rest = {k: v for k, v in manifest.items() if k != "versions" or not isinstance(v, Mapping)}
     out: list[Child] = []
     if isinstance(versions, Mapping) and versions:
-        out.append(table(("package", "version"), [(str(k), str(v)) for k, v in versions.items()], "Versions", numbers=False))
+        out.append(
+            table(("package", "version"), [(str(k), str(v)) for k, v in versions.items()], "Versions", numbers=False)
+        )
     plain = [(str(k), str(v)) for k, v in rest.items() if not isinstance(v, (Mapping, list, tuple))]
     if plain:
         out.append(table(("name", "value"), plain, "Manifest", numbers=False))
     if rest:
-        out.append(fold("The whole manifest", tag("pre", json.dumps(dict(rest), indent=2, ensure_ascii=False, default=str))))
+        out.append(
+            fold("The whole manifest", tag("pre", json.dumps(dict(rest), indent=2, ensure_ascii=False, default=str)))
+        )
     return join(*out)

@@ -21,11 +21,13 @@ def kind(entry: Mapping[str, Any]) -> str:
     a, b = (entry.get(side, {}).get("solved") for side in ("before", "after"))
     if a is None or b is None:
         return KINDS[4]
-    return {(False, True): KINDS[0], (True, False): KINDS[1], (False, False): KINDS[2]}.get((bool(a), bool(b)), KINDS[3])
+    return {(False, True): KINDS[0], (True, False): KINDS[1], (False, False): KINDS[2]}.get(
+        (bool(a), bool(b)), KINDS[3]
+    )
 
 
 def sorted_samples(samples: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Samples that changed first, two gains to every loss so that neither crowds the other out; then the rest in order."""
+    """Samples that changed first, two gains to every loss so that both are seen; then the rest in order."""
     bins = {name: [s for s in samples if kind(s) == name] for name in KINDS}
     gains, losses = bins[KINDS[0]], bins[KINDS[1]]
     out: list[Mapping[str, Any]] = []
@@ -46,7 +48,9 @@ def sample(entry: Mapping[str, Any]) -> Html:
 
 
 def _side(word: str, side: Mapping[str, Any]) -> Html:
-    return tag("div", tag("h4", word.capitalize(), " ", _verdict(side.get("solved"))), tag("pre", str(side.get("text", "–"))))
+    return tag(
+        "div", tag("h4", word.capitalize(), " ", _verdict(side.get("solved"))), tag("pre", str(side.get("text", "–")))
+    )
 
 
 def _problem(entry: Mapping[str, Any]) -> list[Child]:
@@ -78,7 +82,9 @@ def _trace(k: int, trace: Mapping[str, Any]) -> Html:
     badges = [tag("span", f"trace {k + 1}", class_="badge"), _verdict(trace.get("solved"))]
     if trace.get("reward") is not None:
         badges.append(tag("span", f"total {number(float(trace['reward']))}", class_="badge"))
-    badges += [tag("span", f"{name} {number(float(v))}", class_="badge") for name, v in trace.get("rewards", {}).items()]
+    badges += [
+        tag("span", f"{name} {number(float(v))}", class_="badge") for name, v in trace.get("rewards", {}).items()
+    ]
     if trace.get("end", "stop") != "stop":
         badges.append(tag("span", f"ended by {trace['end']}", class_="badge no"))
     return tag("article", tag("div", badges), [_segment(s) for s in trace.get("segments", ())])

@@ -11,7 +11,7 @@ Entry = Mapping[str, Any]
 """One iteration of a history: `{"step": int, "metrics": {name: value}, "cost": {name: number}}`."""
 
 WINDOW_SHARE = 0.2
-"""The start and the end of a run are its first and last fifth: long enough to average noise away, short enough to differ."""
+"""The start and the end of a run are its first and last fifth: long enough against noise, short enough to differ."""
 
 WINDOW_MOST = 20
 """More iterations than this say nothing about the end of a long run."""
