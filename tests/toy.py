@@ -33,7 +33,7 @@ def nano_actor(seed: int = 0, width: int = 16, layers: int = 1, max_tokens: int 
     from sharpen.actor.nano import Nano, character_tokenizer, nano_model
 
     model = nano_model(Nano(width=width, layers=layers, heads=2, context=64, seed=seed))
-    actor = wrap(model, character_tokenizer(), ModelSetup(device="cpu", max_tokens=max_tokens, **setup))
+    actor = wrap(model, character_tokenizer(), ModelSetup(**{"device": "cpu", "max_tokens": max_tokens, **setup}))
     return actor
 
 

@@ -101,7 +101,9 @@ def wrap(model: Any, tokenizer: Any, setup: ModelSetup | None = None) -> Languag
             ),
         )
     if setup.checkpointing:
-        model.gradient_checkpointing_enable()
+        # renamed during transformers 5
+        enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
+        enable()
         model.enable_input_require_grads()
     model.to(pick_device(setup.device))
     model.eval()  # no dropout: rollout and training must be the same distribution

@@ -34,14 +34,19 @@ TEMPLATE = (
 
 @dataclass(frozen=True)
 class Nano:
-    """Size and upbringing of a nano model. The number of steps is fixed, not the time, so that the same seed gives the same model."""
+    """Size and upbringing of a nano model. The number of steps is fixed, not the time, so that the same seed gives the same model.
+
+    A short rotary period and a wide initialisation let so small a model find its attention patterns in half the steps.
+    """
 
     width: int = 64
     layers: int = 3
     heads: int = 4
     context: int = 512
-    steps: int = 450
-    batch: int = 256
+    rope_theta: float = 100.0
+    spread: float = 0.08
+    steps: int = 420
+    batch: int = 160
     lr: float = 3e-3
     warmup: int = 50
     seed: int = 0
@@ -81,6 +86,8 @@ def nano_model(nano: Nano) -> Any:
         num_key_value_heads=nano.heads,
         head_dim=nano.width // nano.heads,
         max_position_embeddings=nano.context,
+        rope_parameters={"rope_type": "default", "rope_theta": nano.rope_theta},
+        initializer_range=nano.spread,
         tie_word_embeddings=True,
         bos_token_id=1,
         eos_token_id=2,
@@ -133,22 +140,25 @@ def upbringing(task: Task, nano: Nano, tokenizer: Any, watch: Callable[[int, flo
     model.train()
     optimiser = torch.optim.AdamW(model.parameters(), lr=nano.lr, betas=(0.9, 0.95), weight_decay=0.01)
     for step in range(nano.steps):
-        rows = [task.lesson(rng) for _ in range(nano.batch)]
-        ids, labels = _laid_out([_encoded(p, lines, code) for p, lines in rows], nano.context)
-        # rise, then fall to a tenth: what is learnt late is learnt finely
-        fall = 1 - 0.9 * max(0, step - nano.warmup) / max(1, nano.steps - nano.warmup)
+        rows = sorted((_encoded(*task.lesson(rng), code) for _ in range(nano.batch)), key=lambda r: len(r[0]) + len(r[1]))
+        learnt = sum(len(said) for _, said in rows)
+        # the rate rises, stays, and falls to a twentieth over the last two fifths: what is learnt late is learnt finely
+        rise, left = min(1.0, (step + 1) / nano.warmup), (nano.steps - step) / (0.4 * nano.steps)
         for g in optimiser.param_groups:
-            g["lr"] = nano.lr * min(1.0, (step + 1) / nano.warmup) * fall
-        hidden = model.model(input_ids=ids, use_cache=False).last_hidden_state[:, :-1]
-        target = labels[:, 1:]
-        logits = model.lm_head(hidden[target >= 0])
-        loss = F.cross_entropy(logits, target[target >= 0])
+            g["lr"] = nano.lr * rise * min(1.0, 0.05 + 0.95 * left)
         optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        total = 0.0
+        for start in range(0, len(rows), 40):  # rows of like length share a pass, which saves padding
+            ids, labels = _laid_out(rows[start : start + 40], nano.context)
+            hidden = model.model(input_ids=ids, use_cache=False).last_hidden_state[:, :-1]
+            target = labels[:, 1:]
+            loss = F.cross_entropy(model.lm_head(hidden[target >= 0]), target[target >= 0], reduction="sum") / learnt
+            loss.backward()  # type: ignore[no-untyped-call]
+            total += float(loss.detach())
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
         if watch:
-            watch(step + 1, float(loss.detach()))
+            watch(step + 1, total)
     return model.eval()
 
 

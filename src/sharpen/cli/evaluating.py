@@ -1,0 +1,95 @@
+"""`sharpen eval` and `sharpen export`: measuring and taking away what was trained."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+from rich.console import Console
+
+from sharpen.cli.options import add_model, add_task, model_setup, setup_from, task_options
+from sharpen.cli.tables import show_results
+from sharpen.cli.training import Screen
+from sharpen.errors import SharpenError
+from sharpen.evaluate import evaluate
+from sharpen.run.directory import RunDir
+from sharpen.run.setup import Setup, Silent, open_policy, open_task
+
+
+def add_eval(p: argparse.ArgumentParser) -> None:
+    """Options of `eval`."""
+    p.add_argument("model", metavar="MODEL_OR_RUN", help="a model folder or hub id, `nano`, or a run directory")
+    add_task(p, default=None)
+    p.add_argument("--split", action="append", default=[], help="a split of the task, repeatable (default: all but train)")
+    p.add_argument("--k", default="1,4,16", help="the k of pass@k, separated by commas; the largest is the number of samples")
+    p.add_argument("--problems", type=int, default=256, metavar="N")
+    p.add_argument("--temperature", type=float, default=1.0)
+    p.add_argument("--seed", type=int, default=0)
+    add_model(p)
+
+
+def run_eval(args: argparse.Namespace) -> int:
+    """Measure."""
+    try:
+        ks = sorted({int(k) for k in args.k.split(",")})
+    except ValueError:
+        ks = []
+    if not ks or ks[0] < 1 or args.problems < 1 or args.temperature < 0:
+        raise SharpenError(
+            f"`--k {args.k} --problems {args.problems} --temperature {args.temperature}` cannot be measured: k are whole numbers from 1 "
+            "on, separated by commas; problems 1 or more; temperature 0 or more."
+        )
+    setup = _setup(args)
+    task = open_task(setup)
+    for split in args.split:
+        if split not in task.splits:
+            raise SharpenError(f"Task {task.name!r} has no split {split!r}; its splits are {', '.join(task.splits)}.")
+    screen = Screen(Console())
+    actor = open_policy(setup, task, Silent() if args.json else screen)
+    screen.close()
+    found = {}
+    for split in args.split or [s for s in task.splits if s != "train"] or list(task.splits):
+        found[split], _ = evaluate(
+            actor, task, split, problems=args.problems, samples=ks[-1], ks=ks, temperature=args.temperature, seed=args.seed
+        )
+    if args.json:
+        print(json.dumps({"model": setup.model, "task": task.name, "evaluation": {s: e.to_plain() for s, e in found.items()}}))
+    else:
+        show_results(Console(), {s: {"after": e.to_plain()} for s, e in found.items()})
+    return 0
+
+
+def _setup(args: argparse.Namespace) -> Setup:
+    """The setup to measure with: a run brings its own task and limits."""
+    path = Path(args.model)
+    if (path / "manifest.json").exists():
+        known = setup_from(RunDir.open(path).manifest["setup"])
+        if not (path / "policy" / "config.json").exists():
+            raise SharpenError(f"The run in {path} has no policy yet: it is not finished. Go on with `sharpen train --resume --out {path}`.")
+        task = {"task": args.task, "task_options": task_options(args)} if args.task else {}
+        limits = replace(known.model_setup, lora=0, device=args.device)
+        return replace(known, model=str(path / "policy"), model_setup=limits, **task)  # type: ignore[arg-type]
+    return Setup(
+        task=args.task or "chain", task_options=task_options(args), model=args.model, model_setup=model_setup(args), reward=args.reward
+    )
+
+
+def add_export(p: argparse.ArgumentParser) -> None:
+    """Options of `export`."""
+    p.add_argument("source", type=Path, metavar="RUN", help="a run directory")
+    p.add_argument("folder", type=Path, metavar="DIR", help="where the model folder is to be; it must not exist")
+
+
+def run_export(args: argparse.Namespace) -> int:
+    """Copy the policy out of a run."""
+    source = args.source / "policy"
+    if not (source / "config.json").exists():
+        raise SharpenError(f"{args.source} holds no finished run: there is no policy/ in it. Give a run directory.")
+    if args.folder.exists():
+        raise SharpenError(f"{args.folder} is there already, and export overwrites nothing. Give another folder.")
+    shutil.copytree(source, args.folder)
+    print(json.dumps({"model": str(args.folder)}) if args.json else f"The model is in {args.folder}.")
+    return 0

@@ -1,0 +1,129 @@
+"""`sharpen recipes`, `show`, `tasks` and `check`: what there is."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from sharpen.cli.options import find_recipe, task_options
+from sharpen.errors import SharpenError
+from sharpen.overrides import override
+from sharpen.recipe import Recipe
+from sharpen.recipes import all_recipes
+from sharpen.run.compose import compose, difference
+from sharpen.run.manifest import describe
+from sharpen.run.setup import Setup, open_task
+
+
+def add_recipes(p: argparse.ArgumentParser) -> None:
+    """Options of `recipes`."""
+    p.add_argument("--family", help="only this family")
+
+
+def run_recipes(args: argparse.Namespace) -> int:
+    """List the recipes."""
+    found = [r for r in all_recipes().values() if args.family in (None, r.family)]
+    if not found:
+        families = ", ".join(sorted({r.family for r in all_recipes().values()}))
+        raise SharpenError(f"There is no family {args.family!r} of recipes. Families: {families}.")
+    if args.json:
+        print(json.dumps([{"name": r.name, "family": r.family, "about": r.about, "source": r.source_of} for r in found]))
+        return 0
+    _table(("recipe", "family", "what it does", "source"), [(r.name, r.family, r.about, r.source_of) for r in found])
+    return 0
+
+
+def add_show(p: argparse.ArgumentParser) -> None:
+    """Options of `show`."""
+    p.add_argument("recipe", metavar="RECIPE")
+    p.add_argument("--set", action="append", default=[], metavar="PART.FIELD=VALUE", help="show it with a change")
+    p.add_argument("--all", action="store_true", help="every value, not only those that differ from a part's own default")
+
+
+def run_show(args: argparse.Namespace) -> int:
+    """Print one recipe."""
+    r = override(find_recipe(args.recipe), args.set)
+    parent = all_recipes().get(r.parent)
+    changes = difference(parent, r) if parent else []
+    if args.json:
+        print(json.dumps({"recipe": describe(r), "origins": dict(r.origins), "parent": r.parent, "difference": changes}))
+        return 0
+    print("\n".join(_shown(r, changes, args.all)))
+    return 0
+
+
+def _shown(r: Recipe, changes: list[str], everything: bool) -> list[str]:
+    out = [f"{r.name}: {r.about}", f"source: {r.source_of}", "", compose(r, defaults=everything), ""]
+    if r.origins:
+        out.append("where the values come from:")
+        width = max(map(len, r.origins))
+        out += [f"  {name:<{width}}  {text}" for name, text in r.origins.items()]
+    if r.parent:
+        out += ["", f"difference from {r.parent}:", *(f"  {line}" for line in changes)]
+    return out
+
+
+def add_tasks(p: argparse.ArgumentParser) -> None:
+    """`tasks` has no options of its own."""
+
+
+def run_tasks(args: argparse.Namespace) -> int:
+    """List the built-in tasks and the adapters."""
+    from sharpen.task import ADAPTERS, builtin
+
+    rows = []
+    for name, cls in builtin().items():
+        t = cls()
+        about = (cls.__doc__ or "").strip().splitlines()[0]
+        rows.append({"name": name, "gives": sorted(t.gives), "rewards": [r.name for r in t.rewards], "about": about})
+    rows += [{"name": name, "gives": [], "rewards": [], "about": about} for name, about in ADAPTERS.items()]
+    if args.json:
+        print(json.dumps(rows))
+        return 0
+    _table(
+        ("task", "what it is", "gives", "rewards"),
+        [(r["name"], r["about"], ", ".join(r["gives"]), ", ".join(r["rewards"])) for r in rows],
+    )
+    return 0
+
+
+def add_check(p: argparse.ArgumentParser) -> None:
+    """Options of `check`."""
+    p.add_argument("task", metavar="TASK")
+    p.add_argument("--problems", type=int, default=200, metavar="N", help="how many problems are tried")
+    p.add_argument("--task-set", action="append", default=[], metavar="FIELD=VALUE", help="an option of the task, repeatable")
+    p.add_argument("--reward", default="", metavar="FILE.py:FN", help="a reward function of your own")
+
+
+def run_check(args: argparse.Namespace) -> int:
+    """Validate a task; the status is 1 if a check failed."""
+    from sharpen.task.validate import validate
+
+    task = open_task(Setup(task=args.task, task_options=task_options(args), reward=args.reward))
+    report = validate(task, args.problems, random.Random(0))
+    if args.json:
+        print(json.dumps(report.to_plain()))
+    else:
+        print("\n".join(report.lines()))
+    return 0 if report.passed else 1
+
+
+def _table(heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+    """A table on a terminal, tab-separated lines elsewhere."""
+    console = Console()
+    if not console.is_terminal:
+        for row in rows:
+            print("\t".join(row))
+        return
+    table = Table(show_lines=False)
+    for k, head in enumerate(heads):
+        table.add_column(head, no_wrap=k == 0)
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    console.print(table)
+
