@@ -14,7 +14,8 @@ from sharpen.run.charts import Series, chart, intervals, number, smooth, thin, t
 from sharpen.run.diagnose import Finding
 from sharpen.run.html import Html, escape, fold, join, tag
 from sharpen.run.report import ReportData, page, write_report
-from sharpen.run.rollouts_html import KINDS, kind, prompt, rollout, sample, sorted_samples
+from sharpen.run.rollouts_html import rollout, sample
+from sharpen.run.samples import KINDS, kind, prompt, sorted_samples
 
 EVIL = [
     "<script>alert(1)</script>",
