@@ -87,9 +87,9 @@ def test_all_failed(share: float, severity: str | None):
     assert [f.severity for f in found] == ([severity] if severity else [])
     if share == 0.75:
         assert found[0].text == (
-            "All 8 samples failed on 75.0 % of the problems over the last 4 iterations, so most groups give no gradient. "
-            "Try an easier mix of problems, supervised warm-up first (`sharpen train sft`), or more samples a problem "
-            "(`--set Sample.n=32`), or a recipe that gives hints (GHPO)."
+            "All 8 samples failed on 75.0 % of the problems over the last 4 iterations, so most groups give no "
+            "gradient. Try an easier mix of problems, supervised warm-up first (`sharpen train sft`), more samples "
+            "a problem (`--set Sample.n=32`), or a recipe that gives hints (GHPO)."
         )
 
 

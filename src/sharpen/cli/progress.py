@@ -57,6 +57,17 @@ def duration(seconds: float) -> str:
     return f"{s // 3600} h {s % 3600 // 60:02d} min" if s < 86400 else f"{s // 86400} d {s % 86400 // 3600:02d} h"
 
 
+def packed(parts: Sequence[Text], width: int) -> list[Text]:
+    """Parts in lines of at most `width`, two spaces apart and none broken (a longer one has a line of its own)."""
+    out: list[Text] = []
+    for part in parts:
+        if out and len(out[-1]) + 2 + len(part) <= width:
+            out[-1].append("  ").append_text(part)
+        else:
+            out.append(Text("  ").append_text(part))
+    return out
+
+
 def _number(value: object, digits: int) -> str:
     ok = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
     return f"{value:.{digits}f}" if ok else UNKNOWN
@@ -160,29 +171,25 @@ class Display:
         return (self._latest - self.began) / done * max(0, self.total - self.step)
 
     def render(self) -> RenderableType:
-        """The live panel: a bar with the time, then a row of labelled values."""
+        """The live panel: title, a bar with the time, and labelled values in as many lines as they need."""
         left = self.left
         waited = self.clock() - self._latest
         times = f"{duration(self.clock() - self.began)} gone"
         times += "" if left is None else f", {duration(left - waited)} left"
         head = Table.grid(padding=(0, 1))
         head.add_row(
-            Text(self.title, style="bold"),
-            ProgressBar(total=self.total, completed=self.step, width=30),
+            Text(" "),
+            ProgressBar(total=self.total, completed=self.step, width=24),
             Text(f"{self.step}/{self.total}"),
             Text(times, style="dim"),
         )
-        rows: list[RenderableType] = [head]
+        rows: list[RenderableType] = [Text(self.title, style="bold", no_wrap=True, overflow="ellipsis"), head]
         shown = [(label, value.strip()) for label, value, _ in self.cells() if value.strip() != UNKNOWN]
-        if shown:
-            line = Text("  ")
-            for label, value in shown:
-                line.append(f"{label} ", style="dim").append(value, style="bold").append("  ")
-            # a small curve cannot be written to a terminal that knows ASCII only
-            if not self.console.options.ascii_only:
-                line.append(sparkline(self.curve()), style="green")
-            rows.append(line)
-        return Group(*rows)
+        parts = [Text.assemble((f"{label} ", "dim"), (value, "bold")) for label, value in shown]
+        # a small curve cannot be written to a terminal that knows ASCII only
+        if self.curve() and not self.console.options.ascii_only:
+            parts.append(Text(sparkline(self.curve()), style="green"))
+        return Group(*rows, *packed(parts, self.console.width))
 
     def _advance(self, step: int) -> None:
         self.step = step

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sharpen.evaluation import NAMES, Change, Comparison, Interval, change, comparisons, shown, verdict
-from sharpen.run.rollouts_html import kind, prompt, sorted_samples
+from sharpen.run.samples import kind, prompt, sorted_samples
 from sharpen.visible import one_line, printable, visible
 
 HEAD = ("measure", "before", "after", "change")

@@ -143,13 +143,11 @@ def _signal(t: Trends, s: Setup) -> list[Finding]:
                 f"easier problems or `sharpen train sft` first."
             )
             return [Finding("note", "Learning from other rewards only", text)]
-        more = f"more samples a problem (`--set Sample.n={max(32, 2 * s.samples)}`)"
-        text = (
-            f"{seen}, so most groups give no gradient. Try an easier mix of problems, supervised warm-up first "
-            f"(`sharpen train sft`), or {more}"
-        )
-        hints = s.offer("ghpo", "guide-grpo", "scaf-grpo")
-        text += f", or a recipe that gives hints{hints}." if hints else "."
+        remedies = ["an easier mix of problems", "supervised warm-up first (`sharpen train sft`)"]
+        remedies.append(f"more samples a problem (`--set Sample.n={max(32, 2 * s.samples)}`)")
+        if hints := s.offer("ghpo", "guide-grpo", "scaf-grpo"):
+            remedies.append(f"a recipe that gives hints{hints}")
+        text = f"{seen}, so most groups give no gradient. Try {', '.join(remedies[:-1])}, or {remedies[-1]}."
         return [Finding("stop" if failed >= ALL_FAILED_STOP else "warning", "Most problems are too hard", text)]
     if solved is not None and solved >= ALL_SOLVED:
         text = (
@@ -246,7 +244,7 @@ def _hacking(t: Trends, s: Setup) -> list[Finding]:
         )
         return [Finding("note", "Only the format was learned", text)]
     text = (
-        f"{seen}: the model may have found a way to be paid without solving. Read the rollouts below, and weigh the "
+        f"{seen}: the model may have found a way to be paid without solving. Read some rollouts, and weigh the "
         f"rewards otherwise (give the one that rose less weight, the one for being right more)."
     )
     return [Finding("warning", "Reward rises but problems are not solved", text)]

@@ -17,7 +17,8 @@ from sharpen.evaluation import NAMES, Comparison, Interval, change, comparisons,
 from sharpen.run.charts import Series, chart, intervals, number
 from sharpen.run.diagnose import Finding
 from sharpen.run.html import Child, Html, fold, join, table, tag
-from sharpen.run.rollouts_html import rollout, sample, sorted_samples
+from sharpen.run.rollouts_html import rollout, sample
+from sharpen.run.samples import sorted_samples
 from sharpen.run.style import STYLE
 from sharpen.run.trends import Entry, names, series
 
