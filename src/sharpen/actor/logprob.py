@@ -56,8 +56,9 @@ def wide(hidden: Tensor, weight: Tensor) -> torch.dtype:
 
 
 def native(*tensors: Tensor) -> bool:
-    """Whether products of these run in bfloat16 with float32 sums and results (CUDA offers that, the CPU does not)."""
-    return all(t.is_cuda and t.dtype == torch.bfloat16 for t in tensors)
+    """Whether products of these run in half precision with float32 sums and results (CUDA offers it, the CPU not)."""
+    first = tensors[0].dtype
+    return first in (torch.bfloat16, torch.float16) and all(t.is_cuda and t.dtype == first for t in tensors)
 
 
 def product(a: Tensor, b: Tensor, dtype: torch.dtype) -> Tensor:
@@ -91,7 +92,8 @@ class _Head:
         scale: float,
     ) -> None:
         self.dtype = wide(hidden, weight)
-        self.fast = native(hidden, weight)
+        # gradients of logits in float16 would vanish; they keep float32, and so must what they are multiplied with
+        self.fast = native(hidden, weight) and weight.dtype == torch.bfloat16
         # one wide copy for all chunks; chunks of a matrix would be copied over and over
         self.weight = weight if self.fast else weight.to(self.dtype)
         self.hidden, self.bias, self.softcap, self.scale = hidden, bias, softcap, scale

@@ -32,17 +32,18 @@ def uniforms(seeds: Tensor, position: Tensor | int) -> Tensor:
 
     Two rounds of the SplitMix64 finaliser (Steele, Lea, Flood 2014) over `int64[n]` seeds and positions.
     """
-    state = _mix(seeds + GOLDEN)
-    return _shift(_mix(state + GOLDEN * (position + 1)), 11).to(torch.float64) * 2.0**-53
+    where = torch.as_tensor(position, device=seeds.device)
+    return _shift(_mix(_mix(seeds + GOLDEN) + (where + 1) * GOLDEN), 11).to(torch.float64) * 2.0**-53
 
 
-def categorical(probs: Tensor, uniform: Tensor) -> Tensor:
-    """The first index whose cumulated probability exceeds `uniform`: `int64[n]` from `probs[n, V]` and `uniform[n]`.
+def categorical(logits: Tensor, u: Tensor) -> Tensor:
+    """Draw from each row by inverting its distribution function: the first v with `p_0 + ... + p_v > u`, `int64[n]`.
 
-    Rows of `probs` need not sum to 1. An index of probability 0 is never drawn.
+    `logits[n, V]` are log-probs up to a constant per row, -inf for probability 0, which is never drawn; `u float64[n]`
+    in `[0, 1)`. Sums run in float64. Where logits are no numbers the result means nothing, but is an index.
     """
-    cdf = probs.to(torch.float64).cumsum(-1)
+    cdf = (logits - logits.amax(1, keepdim=True)).exp_().cumsum(1, dtype=torch.float64)
     total = cdf[:, -1]
     # rounding may lift the product to the total itself, which no cumulated probability exceeds
-    level = torch.minimum(uniform * total, torch.nextafter(total, torch.zeros_like(total)))
-    return torch.searchsorted(cdf, level.unsqueeze(1), right=True).squeeze(1)
+    level = torch.minimum(u * total, torch.nextafter(total, torch.zeros_like(total)))
+    return torch.searchsorted(cdf, level.unsqueeze(1), right=True).squeeze(1).clamp_(max=logits.shape[1] - 1)

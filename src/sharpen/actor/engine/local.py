@@ -91,6 +91,12 @@ class LocalEngine:
             decoding = _Decoding(self, prompts, limits)
             decoding.run()
             columns = [torch.cat(c).cpu() for c in zip(*decoding.record, strict=True)]
+        if not bool(columns[3].isfinite().all()):
+            raise SharpenError(
+                "The local engine drew from logits that are not numbers (NaN or infinite): the model's weights have "
+                "diverged, or overflow in half precision. Go back to an earlier checkpoint, or load the model in "
+                "float32 or bfloat16."
+            )
         # outside inference mode: tensors made inside could not take part in a loss
         request = columns[0]
         order = request.argsort(stable=True)
@@ -138,7 +144,7 @@ class _Decoding:
         self.causal = engine.causal
         device = engine.causal.device
         self.slots = min(engine.max_rows, len(prompts))
-        self.cache = SlotCache(self.slots)
+        self.cache = SlotCache(self.slots, max(len(p.tokens) + n for p, n in zip(prompts, limits, strict=True)))
         self.queue = Queue([p.tokens for p in prompts])
         self.waiting = Rows.of(prompts, limits, device)
         self.alive = self.waiting.take(torch.empty(0, dtype=torch.long, device=device))

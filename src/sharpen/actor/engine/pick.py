@@ -38,7 +38,9 @@ def truncate(log: Tensor, top_k: Tensor, top_p: Tensor) -> Tensor:
     # the bound 1 keeps all: sums that rounding lifted to 1 must not cut the tail
     keep &= (before < bound) | (bound >= 1.0)
     kept = torch.full_like(log, -torch.inf).scatter_(1, index, torch.where(keep, ranked, -torch.inf))
-    return kept.log_softmax(1)
+    # rows without a limit are returned as they are, so that what others ask for does not round them
+    free = (limit >= size) & (bound >= 1.0)
+    return torch.where(free, log, kept.log_softmax(1))
 
 
 def pick(logits: Tensor, uniform: Tensor, temperature: Tensor, top_k: Tensor | None, top_p: Tensor | None) -> Picked:
@@ -67,13 +69,10 @@ def _pick(logits: Tensor, uniform: Tensor, temperature: Tensor, top_k: Tensor | 
     greedy = temperature == 0
     heat = torch.where(greedy, 1.0, temperature).unsqueeze(1)
     full = (logits.float() / heat).log_softmax(1)
-    probs = full.exp()
-    entropy = torch.special.entr(probs).sum(1)
-    log = full
-    if top_k is not None and top_p is not None:
-        log = truncate(full, top_k, top_p)
-        probs = log.exp()
-    token = torch.where(greedy, logits.argmax(1), categorical(probs, uniform))
+    # a logit of -inf has probability 0 and adds nothing
+    entropy = (full.exp() * full.clamp(min=torch.finfo(full.dtype).min)).sum(1).neg()
+    log = full if top_k is None or top_p is None else truncate(full, top_k, top_p)
+    token = torch.where(greedy, logits.argmax(1), categorical(log, uniform))
     column = token.unsqueeze(1)
     logp_full = full.gather(1, column).squeeze(1)
     logp = logp_full if log is full else log.gather(1, column).squeeze(1)

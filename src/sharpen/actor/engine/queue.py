@@ -18,8 +18,8 @@ class Queue:
         shared: dict[tuple[int, ...], list[int]] = {}
         for i, tokens in enumerate(prompts):
             shared.setdefault(tokens, []).append(i)
-        # the next is taken from the end
-        self.rest = sorted(shared.items(), key=lambda item: len(item[0]))
+        # the next is taken from the end; among equals that of the first request
+        self.rest = sorted(shared.items(), key=lambda item: (len(item[0]), -item[1][0]))
 
     def __bool__(self) -> bool:
         return bool(self.rest)

@@ -9,8 +9,11 @@ import torch
 from torch import Tensor
 from transformers.cache_utils import Cache
 
-STEP = 64
-"""Slots are as long as a multiple of this."""
+STEP = 32
+"""Lengths are multiples of this."""
+
+AHEAD = 256
+"""Positions set aside for a sample at first; most samples end before they need more."""
 
 
 class SlotCache(Cache):
@@ -18,14 +21,17 @@ class SlotCache(Cache):
 
     Rows of different lengths stand side by side without padding on the left: row `r` writes its next token at its own
     position, and a mask hides what lies behind. A new row may take the slot of one that ended at any time, and dropping
-    rows moves only as many rows as were dropped. Slots grow by half when a row needs it. Memory starts as zeros, since
-    a masked infinity would still spoil a sum.
+    rows moves only as many rows as were dropped. Slots are at most `limit` long and grow by half when a row needs it.
+    Positions are zeroed as rows come near them: a masked score that is no number would still spoil a sum, and memory
+    that no row reaches is best never touched.
     """
 
-    def __init__(self, slots: int) -> None:
+    def __init__(self, slots: int, limit: int) -> None:
         super().__init__(layers=[])
         self.slots = slots
+        self.limit = limit
         self.length = 0
+        self.clean = 0
         self.keys: list[Tensor] = []
         self.values: list[Tensor] = []
         self.place: Tensor = torch.empty(0)
@@ -37,7 +43,7 @@ class SlotCache(Cache):
         width = keys[0].shape[2]
         stop = start + owner.shape[0]
         if not self.keys:
-            self.length = _rounded(width)
+            self.length = min(_rounded(width + AHEAD), self.limit)
             self.keys = [self._empty(k) for k in keys]
             self.values = [self._empty(v) for v in values]
         self.ensure(width, start)
@@ -46,17 +52,21 @@ class SlotCache(Cache):
                 mine[start:stop, :width] = new.index_select(0, owner).transpose(1, 2)
 
     def _empty(self, like: Tensor) -> Tensor:
-        return like.new_zeros(self.slots, self.length, like.shape[1], like.shape[3])
+        return like.new_empty(self.slots, self.length, like.shape[1], like.shape[3])
 
     def ensure(self, length: int, rows: int) -> None:
-        """Make slots at least `length` long, keeping what the first `rows` hold."""
-        if length <= self.length:
-            return
-        old, self.length = self.length, _rounded(max(length, self.length + self.length // 2))
-        for store in (self.keys, self.values):
-            for i, was in enumerate(store):
-                store[i] = was.new_zeros(self.slots, self.length, *was.shape[2:])
-                store[i][:rows, :old] = was[:rows]
+        """Make the first `length` positions of slots usable, keeping what the first `rows` hold."""
+        if length > self.length:
+            self.length = min(max(_rounded(length), _rounded(self.length + self.length // 2)), self.limit)
+            for store in (self.keys, self.values):
+                for i, was in enumerate(store):
+                    store[i] = was.new_empty(self.slots, self.length, *was.shape[2:])
+                    store[i][:rows, : self.clean] = was[:rows, : self.clean]
+                    store[i][rows:, : self.clean] = 0
+        if length > self.clean:
+            old, self.clean = self.clean, min(_rounded(length), self.length)
+            for t in (*self.keys, *self.values):
+                t[:, old : self.clean] = 0
 
     def move(self, source: Tensor, target: Tensor, length: int) -> None:
         """Copy the first `length` positions of slots `source` into slots `target`."""
