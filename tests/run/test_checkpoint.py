@@ -114,8 +114,8 @@ def test_damage_is_named_and_the_newest_good_one_too(tmp_path, damage, wrong):
         save(tmp_path, k, state(k), keep=3)
     damage(tmp_path / "000020")
     text = (
-        rf"^Checkpoint {re.escape(str(tmp_path))}/000020 cannot be used: {wrong}.*\. The newest good one is 000015: delete 000020 "
-        rf"in {re.escape(str(tmp_path))} and run again with --resume to go on from iteration 15\.$"
+        rf"^Checkpoint {re.escape(str(tmp_path))}/000020 cannot be used: {wrong}.*\. The newest good one is 000015: "
+        rf"delete 000020 in {re.escape(str(tmp_path))} and run again with --resume to go on from iteration 15\.$"
     )
     with pytest.raises(SharpenError, match=text):
         newest(tmp_path)
@@ -229,6 +229,6 @@ def test_a_disk_that_refuses_costs_only_the_new_one(tmp_path, monkeypatch, targe
 
 def test_state_that_is_not_plain_writes_nothing(tmp_path):
     save(tmp_path, 10, state(10))
-    with pytest.raises(SharpenError, match="^hook is a builtins.builtin_function_or_method"):
+    with pytest.raises(SharpenError, match=r"^hook is a builtins.builtin_function_or_method"):
         save(tmp_path, 20, {"hook": len})
     assert names(tmp_path) == ["000010"]

@@ -207,7 +207,7 @@ def test_tensors_that_cannot_be_kept():
 def test_keys_must_be_plain():
     with pytest.raises(SharpenError, match=r"^A key or an item of a set at memory holds a sharpen\.types\.Segment"):
         encode({"memory": {(1, Segment(torch.zeros(1))): 2}})
-    with pytest.raises(SharpenError, match="item of a set at seen holds a torch.Tensor"):
+    with pytest.raises(SharpenError, match=r"item of a set at seen holds a torch.Tensor"):
         encode({"seen": {torch.zeros(1)}})
 
 

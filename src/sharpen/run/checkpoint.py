@@ -1,8 +1,8 @@
 """Checkpoints: one folder an iteration, complete or absent, checked by hashes when they are read.
 
-`checkpoints/000120/` holds `state.json` and `tensors.safetensors` (see `sharpen.run.plain`) and `manifest.json`, written
-last: format version, step, and size and SHA-256 of the two. The folder is written under a temporary name, synced to the
-disk, and renamed; older ones go only after that.
+`checkpoints/000120/` holds `state.json` and `tensors.safetensors` (see `sharpen.run.plain`) and `manifest.json`,
+written last: format version, step, and size and SHA-256 of the two. The folder is written under a temporary name,
+synced to the disk, and renamed; older ones go only after that.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ _STEP = re.compile(r"\d{6,}")
 def save(folder: Path, step: int, state: Any, keep: int = 2) -> Path:
     """Write the state after `step` iterations to `folder/STEP` and remove all but the `keep` newest up to it.
 
-    `state` is plain data and tensors (`sharpen.run.plain`). When this fails (SharpenError: full disk, no right to write,
-    something that is not plain) the earlier checkpoints are as they were. Only the process that holds the run's lock may call
-    this. A checkpoint of the same step is replaced.
+    `state` is plain data and tensors (`sharpen.run.plain`). When this fails (SharpenError: full disk, no right to
+    write, something that is not plain) the earlier checkpoints are as they were. Only the process that holds the
+    run's lock may call this. A checkpoint of the same step is replaced.
     """
     if keep < 1:
         raise SharpenError(f"{keep} checkpoints were to be kept, and a run goes on from the newest. Keep 1 or more.")
@@ -72,8 +72,8 @@ def save(folder: Path, step: int, state: Any, keep: int = 2) -> Path:
 def newest(folder: Path) -> tuple[int, Any] | None:
     """`(step, state)` of the newest checkpoint, or None where there is none.
 
-    One that is damaged, incomplete or of another format raises SharpenError, which says what is wrong with it, which is the
-    newest good one and how to go on from there: an older state is never taken in silence.
+    One that is damaged, incomplete or of another format raises SharpenError, which says what is wrong with it, which
+    is the newest good one and how to go on from there: an older state is never taken in silence.
     """
     found = kept(folder)
     return load(found[-1]) if found else None
@@ -93,8 +93,8 @@ def load(path: Path) -> tuple[int, Any]:
     bad = [p.name for p in kept(path.parent) if good and int(p.name) > int(good[-1].name)] or [path.name]
     if good:
         remedy = (
-            f"The newest good one is {good[-1].name}: delete {', '.join(bad)} in {path.parent} and run again with --resume to go "
-            f"on from iteration {int(good[-1].name)}."
+            f"The newest good one is {good[-1].name}: delete {', '.join(bad)} in {path.parent} and run again with "
+            f"--resume to go on from iteration {int(good[-1].name)}."
         )
     else:
         remedy = "There is no other good one: start anew with another --out, or put back a copy of this folder."
@@ -114,7 +114,10 @@ def fault(path: Path) -> str | None:
         manifest = json.loads((path / "manifest.json").read_bytes())
         version = manifest["format"]
         if version != FORMAT:
-            return f"it has format {version} and this version of sharpen reads {FORMAT}; the version that wrote it can go on from it"
+            return (
+                f"it has format {version} and this version of sharpen reads {FORMAT}; the version that wrote it "
+                f"can go on from it"
+            )
         if manifest["step"] != int(path.name):
             return f"its manifest says iteration {manifest['step']}, so it was renamed or mixed with another"
         for name in FILES:
@@ -125,7 +128,10 @@ def fault(path: Path) -> str | None:
             if size != told["bytes"]:
                 return f"{name} has {size} bytes instead of {told['bytes']}, so it was cut off or changed"
             if _sha256(path / name) != told["sha256"]:
-                return f"the content of {name} is not what was written (its SHA-256 differs), so it was changed or the disk is failing"
+                return (
+                    f"the content of {name} is not what was written (its SHA-256 differs), so it was changed or "
+                    f"the disk is failing"
+                )
     except FileNotFoundError:
         return "manifest.json is missing, so it is not complete or not a checkpoint of sharpen"
     except OSError as error:

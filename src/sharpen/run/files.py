@@ -25,8 +25,8 @@ _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
 def writing(what: str, where: Path) -> Iterator[None]:
     """Turn a failure of the disk inside the block into a SharpenError that names `what` and `where`.
 
-    Libraries that hide the system's error in their message (safetensors) are understood; errors that are not the system's
-    pass unchanged.
+    Libraries that hide the system's error in their message (safetensors) are understood; errors that are not the
+    system's pass unchanged.
     """
     try:
         yield
@@ -47,17 +47,17 @@ def _number(error: Exception) -> int | None:
 def _paragraph(number: int, what: str, where: Path) -> str:
     if number in _FULL:
         return (
-            f"There is no room left for {what} in {where} ({os.strerror(number)}). What was written before is intact. Free some "
-            "space there (or raise the quota), then go on with --resume."
+            f"There is no room left for {what} in {where} ({os.strerror(number)}). What was written before is intact. "
+            "Free some space there (or raise the quota), then go on with --resume."
         )
     if number in _FORBIDDEN:
         return (
-            f"{what[0].upper()}{what[1:]} may not be written in {where} ({os.strerror(number)}). Give yourself the right to "
-            "write there, or choose another folder with --out."
+            f"{what[0].upper()}{what[1:]} may not be written in {where} ({os.strerror(number)}). Give yourself the "
+            "right to write there, or choose another folder with --out."
         )
     return (
-        f"{what[0].upper()}{what[1:]} could not be written in {where} ({os.strerror(number)}). Mend that, or choose another "
-        "folder with --out."
+        f"{what[0].upper()}{what[1:]} could not be written in {where} ({os.strerror(number)}). Mend that, or choose "
+        "another folder with --out."
     )
 
 

@@ -7,6 +7,7 @@ mistaken.
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
@@ -45,8 +46,7 @@ def append(path: Path, record: Mapping[str, Any]) -> None:
                 raise ValueError(f"{path} ends in a half-written line; rewind the run before it goes on")
             try:
                 if os.write(fd, data) != len(data):
-                    os.ftruncate(fd, size)
-                    raise OSError(28, "No space left on device")
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             except OSError:
                 os.ftruncate(fd, size)
                 raise
@@ -55,7 +55,7 @@ def append(path: Path, record: Mapping[str, Any]) -> None:
 
 
 def read(path: Path) -> list[dict[str, Any]]:
-    """Every record. A half-written last line, as a killed process leaves one, is left out; other damage is a SharpenError."""
+    """Every record. A half-written last line, as a killed process leaves one, is left out; other damage is refused."""
     return [record for record, _ in _lines(path)]
 
 
@@ -85,8 +85,8 @@ def _lines(path: Path) -> list[tuple[dict[str, Any], bytes]]:
             if i == len(lines) - 1:
                 break
             raise SharpenError(
-                f"Line {i + 1} of {path} is not a record that sharpen wrote ({error}). Put the line back as it was, or delete "
-                "it to go on without that iteration."
+                f"Line {i + 1} of {path} is not a record that sharpen wrote ({error}). Put the line back as it was, "
+                "or delete it to go on without that iteration."
             ) from error
         out.append(({k: _back(v) for k, v in record.items()}, line))
     return out

@@ -11,8 +11,8 @@ else is an object with the key `$`, which says what it is:
     {"$": "Segment", "id": 3, "fields": {...}}       one of the types of `TYPES`, numbered
     {"$": "same", "id": 3}                           that object again
 
-Objects of `TYPES` and tensors that occur several times are one object again after decoding, so trees of traces that share
-segments survive. Lists and dicts that occur several times are written out each time.
+Objects of `TYPES` and tensors that occur several times are one object again after decoding, so trees of traces that
+share segments survive. Lists and dicts that occur several times are written out each time.
 """
 
 from __future__ import annotations
@@ -60,9 +60,9 @@ DTYPES = frozenset(
 def encode(x: Any) -> tuple[Any, dict[str, Tensor]]:
     """`(tree, tensors)` of a value; `json.dumps(tree, allow_nan=False)` is valid JSON.
 
-    Tensors are detached, dense, on the CPU, and named by where they were met first (`actors/policy/weight`); no two share
-    memory, but one may share it with `x`. Device and `requires_grad` are not kept. Anything that is not plain raises
-    SharpenError with its place and type.
+    Tensors are detached, dense, on the CPU, and named by where they were met first (`actors/policy/weight`); no two
+    share memory, but one may share it with `x`. Device and `requires_grad` are not kept. Anything that is not plain
+    raises SharpenError with its place and type.
     """
     encoder = _Encoder()
     return encoder.tree(x, ()), encoder.tensors
@@ -104,16 +104,16 @@ class _Encoder:
         if kind in (list, tuple, dict) or TYPES.get(kind.__name__) is kind:
             if id(x) in self._open:
                 raise SharpenError(
-                    f"{_place(path)} is a {kind.__name__} that holds itself, and such data cannot be kept. Break the circle, "
-                    "for instance by holding a key instead of the object."
+                    f"{_place(path)} is a {kind.__name__} that holds itself, and such data cannot be kept. Break the "
+                    "circle, for instance by holding a key instead of the object."
                 )
             self._open.add(id(x))
             out = self._holder(x, path)
             self._open.remove(id(x))
             return out
         raise SharpenError(
-            f"{_place(path)} is a {kind.__module__}.{kind.__qualname__}, which a checkpoint cannot hold. Keep None, bool, int, "
-            f"float, str, list, tuple, dict, set, a tensor, or one of {', '.join(TYPES)} there."
+            f"{_place(path)} is a {kind.__module__}.{kind.__qualname__}, which a checkpoint cannot hold. Keep None, "
+            f"bool, int, float, str, list, tuple, dict, set, a tensor, or one of {', '.join(TYPES)} there."
         )
 
     def _holder(self, x: Any, path: Path) -> Any:
@@ -141,8 +141,9 @@ class _Encoder:
                 todo += y
             elif y is not None and type(y) not in (bool, int, float, str):
                 raise SharpenError(
-                    f"A key or an item of a set at {_place(path)} holds a {type(y).__module__}.{type(y).__qualname__}, which a "
-                    "checkpoint cannot hold there. Use None, bool, int, float, str, or tuples and frozensets of them."
+                    f"A key or an item of a set at {_place(path)} holds a "
+                    f"{type(y).__module__}.{type(y).__qualname__}, which a checkpoint cannot hold there. Use None, "
+                    "bool, int, float, str, or tuples and frozensets of them."
                 )
         return self.tree(x, path)
 
@@ -150,7 +151,8 @@ class _Encoder:
         if x.layout is not torch.strided or x.is_meta or x.is_quantized or x.dtype not in DTYPES:
             what = f"{x.dtype} tensor, layout {x.layout}, on {x.device}"
             raise SharpenError(
-                f"{_place(path)} is a {what}, which a checkpoint cannot hold. Turn it into a dense tensor of numbers first."
+                f"{_place(path)} is a {what}, which a checkpoint cannot hold. Turn it into a dense tensor of numbers "
+                "first."
             )
         x = x.detach().resolve_conj().resolve_neg()
         storage = (str(x.device), x.untyped_storage().data_ptr())
@@ -190,8 +192,9 @@ class _Decoder:
             return self._tagged(tree, path)
         except (KeyError, TypeError, ValueError) as error:
             raise SharpenError(
-                f"{_place(path)} is not data that sharpen wrote ({tree['$']!r}: {type(error).__name__} {error}). The file was "
-                "changed, or written by another version: use the version that wrote it, or an older checkpoint."
+                f"{_place(path)} is not data that sharpen wrote ({tree['$']!r}: {type(error).__name__} {error}). The "
+                "file was changed, or written by another version: use the version that wrote it, or an older "
+                "checkpoint."
             ) from error
 
     def _tagged(self, tree: dict[str, Any], path: Path) -> Any:
