@@ -10,12 +10,13 @@ from pathlib import Path
 
 from rich.console import Console
 
-from sharpen.cli.options import add_model, add_task, model_setup, setup_from, task_options
+from sharpen.cli.options import add_model, add_task, model_setup, task_options
 from sharpen.cli.tables import show_results
 from sharpen.cli.training import Screen
 from sharpen.errors import SharpenError
 from sharpen.evaluate import evaluate
 from sharpen.run.directory import RunDir
+from sharpen.run.manifest import rebuild
 from sharpen.run.setup import Setup, Silent, open_policy, open_task
 
 
@@ -66,7 +67,7 @@ def _setup(args: argparse.Namespace) -> Setup:
     """The setup to measure with: a run brings its own task and limits."""
     path = Path(args.model)
     if (path / "manifest.json").exists():
-        known = setup_from(RunDir.open(path).manifest["setup"])
+        known = rebuild(RunDir.open(path).manifest()["setup"])
         if not (path / "policy" / "config.json").exists():
             raise SharpenError(f"The run in {path} has no policy yet: it is not finished. Go on with `sharpen train --resume --out {path}`.")
         task = {"task": args.task, "task_options": task_options(args)} if args.task else {}

@@ -81,18 +81,6 @@ def setup_of(args: argparse.Namespace) -> Setup:
     )
 
 
-def setup_from(plain: dict[str, Any]) -> Setup:
-    """A setup from a manifest."""
-    known = {f.name for f in dataclasses.fields(Setup)}
-    odd = set(plain) - known
-    if odd:
-        raise SharpenError(f"The manifest holds {', '.join(sorted(odd))}, which this version does not know; use the version it names.")
-    data = dict(plain)
-    data["model_setup"] = ModelSetup(**data["model_setup"])
-    data["trackers"] = tuple(data["trackers"])
-    return Setup(**data)
-
-
 def find_recipe(name: str) -> Recipe:
     """A built-in recipe by name, or one of the user's by `FILE.py:NAME`."""
     from sharpen.recipes import recipe

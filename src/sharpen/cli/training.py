@@ -11,13 +11,14 @@ from typing import Any
 
 from rich.console import Console
 
-from sharpen.cli.options import add_model, add_run, add_task, find_recipe, setup_from, setup_of
+from sharpen.cli.options import add_model, add_run, add_task, find_recipe, setup_of
 from sharpen.cli.progress import Bar, Display, Progress
 from sharpen.cli.tables import show_results
 from sharpen.errors import SharpenError
 from sharpen.loop import Trainer
 from sharpen.overrides import override
 from sharpen.run.directory import RunDir
+from sharpen.run.manifest import rebuild
 from sharpen.run.plan import plan
 from sharpen.run.session import train
 from sharpen.run.setup import Silent, Watcher, open_policy, open_task
@@ -102,7 +103,7 @@ def _origin(args: argparse.Namespace) -> dict[str, Any]:
 def _resume(args: argparse.Namespace, console: Console) -> int:
     if args.out is None:
         raise SharpenError("`--resume` needs `--out DIR`, the directory of the run to go on with.")
-    manifest = RunDir.open(args.out).manifest
+    manifest = RunDir.open(args.out).manifest()
     origin = manifest["origin"]
     if args.recipe and args.recipe != origin["recipe"]:
         raise SharpenError(
@@ -110,7 +111,7 @@ def _resume(args: argparse.Namespace, console: Console) -> int:
             "or give another --out to start a new run."
         )
     recipe = override(find_recipe(origin["recipe"]), origin["set"])
-    setup = setup_from(manifest["setup"])
+    setup = rebuild(manifest["setup"])
     return _finish(args, console, lambda watcher: train(recipe, setup, args.out, resume=True, watcher=watcher))
 
 

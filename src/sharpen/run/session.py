@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -17,13 +17,15 @@ from sharpen.evaluate import evaluate
 from sharpen.evaluation import Evaluation
 from sharpen.loop import Trainer
 from sharpen.recipe import Recipe
-from sharpen.run import checkpoint
+from sharpen.run import files
 from sharpen.run.directory import RunDir
-from sharpen.run.files import write_atomically
-from sharpen.run.manifest import describe
-from sharpen.run.rollouts import RolloutWriter
+from sharpen.recipes import all_recipes
+from sharpen.run.compose import compose
+from sharpen.run.diagnose import Finding
+from sharpen.run.manifest() import manifest
 from sharpen.run.setup import Setup, Silent, Watcher, open_policy, open_task
-from sharpen.run.trackers import Tracker, tracker_of
+from sharpen.run.telling import evaluation_of, findings, tell
+from sharpen.run.trackers import Tracker, tracker
 from sharpen.types import Trace
 
 
@@ -43,10 +45,21 @@ class Run:
     history: list[dict[str, Any]]
     evaluation: dict[str, dict[str, Evaluation]]
     samples: list[dict[str, Any]]
+    findings: list[Finding]
 
 
-def train(recipe: Recipe, setup: Setup, out: Path, *, resume: bool = False, watcher: Watcher | None = None) -> Run:
+def train(
+    recipe: Recipe,
+    setup: Setup,
+    out: Path,
+    *,
+    resume: bool = False,
+    watcher: Watcher | None = None,
+    origin: dict[str, Any] | None = None,
+) -> Run:
     """Evaluate, train, evaluate again, and leave a run directory that tells everything.
+
+    `origin` says how the recipe was named and changed on the command line, so that resuming finds it again.
 
     Raises SharpenError for whatever a user can mend, and Interrupted after Ctrl-C; in both cases `resume=True` goes on from
     the last checkpoint as if nothing had happened.
@@ -55,34 +68,41 @@ def train(recipe: Recipe, setup: Setup, out: Path, *, resume: bool = False, watc
     task = open_task(setup)
     policy = open_policy(setup, task, watcher)
     trainer = Trainer(recipe, task, policy, seed=setup.seed, micro_tokens=setup.micro_tokens)
-    run = RunDir.open(out) if resume else RunDir.create(out, manifest(recipe, setup))
+    run = RunDir.open(out) if resume else RunDir.create(out, told(recipe, setup, origin))
     with run.lock():
-        results = Results(run.path / "evaluation.json")
+        results = Results(run.evaluation)
         if not results.has("before"):
             results.add("before", trainer, setup, watcher)
-        found = checkpoint.newest(run.path) if resume else None
+        found = run.newest() if resume else None
         if found is not None:
             trainer.load(found[1])
         run.rewind(trainer.ctx.step)
         iterate(trainer, run, setup, watcher)
         if not results.has("after"):
             results.add("after", trainer, setup, watcher)
-        policy.export(run.path / "policy")
-        return finished(run)
+        policy.export(run.policy)
+        found = findings(run, all_recipes())
+        tell(run, found)
+        return finished(run, found)
 
 
-def manifest(recipe: Recipe, setup: Setup) -> dict[str, Any]:
-    """What it takes to make the run again."""
-    return {"recipe": describe(recipe), "name": recipe.name, "setup": asdict(setup), "seed": setup.seed}
+def told(recipe: Recipe, setup: Setup, origin: dict[str, Any] | None) -> dict[str, Any]:
+    """What it takes to understand the run, and to make it again."""
+    return manifest(recipe, setup, setup.seed) | {
+        "name": recipe.name,
+        "task": setup.task,
+        "max_tokens": setup.model_setup.max_tokens,
+        "composition": compose(recipe),
+        "origin": origin or {"recipe": recipe.name, "set": []},
+    }
 
 
 def iterate(trainer: Trainer, run: RunDir, setup: Setup, watcher: Watcher) -> None:
     """The iterations that are left, each recorded; a checkpoint every so often, at the end, and when Ctrl-C asks to stop."""
     total = trainer.recipe.loop.iterations
-    writer = RolloutWriter(run.path / "rollouts")
-    trackers: list[Tracker] = [tracker_of(name, run.path) for name in setup.trackers]
+    trackers: list[Tracker] = [tracker(name, run.path) for name in setup.trackers]
     for t in trackers:
-        t.start(run.manifest)
+        t.start(run.manifest())
     watcher.phase(f"training with {trainer.recipe.name}", total)
     with stoppable(watcher) as stopping:
         while not trainer.done:
@@ -93,13 +113,12 @@ def iterate(trainer: Trainer, run: RunDir, setup: Setup, watcher: Watcher) -> No
             run.append_metrics(done.step, done.metrics, done.cost)
             run.append_timing(done.step, {"seconds": seconds, "tokens_per_second": speed})
             if setup.rollout_groups and done.step % setup.rollouts_every == 0:
-                writer.add(done.step, done.groups[: setup.rollout_groups])
+                run.append_rollouts(done.step, done.groups[: setup.rollout_groups])
             for t in trackers:
                 t.log(done.step, done.metrics)
             watcher.update(done.step + 1, done.metrics, speed)
             if trainer.ctx.step % setup.checkpoint_every == 0 or trainer.done or stopping():
-                writer.flush()
-                checkpoint.save(run.path, trainer.ctx.step, trainer.state())
+                run.save(trainer.ctx.step, trainer.state())
             if stopping() and not trainer.done:
                 raise Interrupted(
                     f"Stopped after iteration {trainer.ctx.step} of {total}; nothing is lost. Go on with the same command and "
@@ -162,7 +181,7 @@ class Results:
                 self._show(when, split, traces)
                 watcher.update(i + 1, {"accuracy": result.accuracy.mean})
         self.data["done"] = [*self.data.get("done", []), when]
-        write_atomically(self.path, json.dumps(self.data, indent=1).encode())
+        files.replace(self.path, json.dumps(self.data, indent=1).encode())
 
     def _show(self, when: str, split: str, traces: list[list[Trace]]) -> None:
         known = {(s["split"], s["key"]): s for s in self.data["samples"]}
@@ -171,15 +190,15 @@ class Results:
             sample = known.get((split, p.key))
             if sample is None:
                 prompt = p.prompt if isinstance(p.prompt, str) else "\n".join(m["content"] for m in p.prompt)
-                sample = {"split": split, "key": p.key, "prompt": prompt, "answer": str(p.answer)}
+                sample = {"split": split, "key": p.key, "problem": prompt, "answer": str(p.answer)}
                 self.data["samples"].append(sample)
             sample[when] = {"text": greedy.text, "solved": bool(greedy.solved)}
 
 
-def finished(run: RunDir) -> Run:
+def finished(run: RunDir, found: list[Finding]) -> Run:
     """Read a run directory back."""
-    data = json.loads((run.path / "evaluation.json").read_text())
+    data = evaluation_of(run.path)
     evaluation = {
         split: {when: Evaluation.from_plain(e) for when, e in times.items()} for split, times in data["splits"].items()
     }
-    return Run(run.path, run.manifest["name"], run.read_metrics(), evaluation, data["samples"])
+    return Run(run.path, run.manifest()["name"], run.read_metrics(), evaluation, data["samples"], found)
