@@ -7,7 +7,8 @@
     {"part": ..., "id": 0, "fields": {...}} and later {"same": 0}                one part that stands in several places
     {"list": [...]}, {"mapping": [[key, value], ...]}, {"float": "inf"}          what JSON alone would mistake
 
-`rebuild` is its inverse. It imports only from modules of sharpen, or from those it is told to trust.
+`rebuild` is its inverse. It imports only from modules of sharpen, or from those it is told to trust. `compose` and
+`difference` (from `sharpen.run.compose`) are the same for people.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ from typing import Any
 from sharpen.core import Part
 from sharpen.errors import SharpenError
 from sharpen.recipe import Recipe
+from sharpen.run.compose import compose as compose
+from sharpen.run.compose import difference as difference
 from sharpen.types import Problem, Sampling
 
 FORMAT = 1
