@@ -12,6 +12,7 @@ import json
 import math
 import os
 from collections.abc import Mapping
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
@@ -23,16 +24,31 @@ NAMES = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
 def numbers(values: Mapping[str, float]) -> dict[str, float | int | str]:
-    """Named numbers as valid JSON values; anything but a number is a TypeError."""
+    """Named numbers (also NumPy's) as valid JSON values; anything but a number is a TypeError."""
     out: dict[str, float | int | str] = {}
     for name, x in values.items():
-        if not isinstance(x, (int, float)):
-            raise TypeError(f"{name!r} is a {type(x).__name__}, not a number")
-        if isinstance(x, float) and not math.isfinite(x):
-            out[name] = "NaN" if math.isnan(x) else "Infinity" if x > 0 else "-Infinity"
+        if isinstance(x, Integral):
+            out[name] = int(x)
+        elif isinstance(x, Real):
+            out[name] = _finite(float(x))
         else:
-            out[name] = int(x) if isinstance(x, int) else float(x)
+            raise TypeError(f"{name!r} is a {type(x).__name__}, not a number")
     return out
+
+
+def valid(x: Any) -> Any:
+    """A JSON tree whose numbers that are not finite are written the same way."""
+    if isinstance(x, Mapping):
+        return {k: valid(v) for k, v in x.items()}
+    if isinstance(x, (list, tuple)):
+        return [valid(y) for y in x]
+    return _finite(x) if isinstance(x, float) else x
+
+
+def _finite(x: float) -> float | str:
+    if math.isfinite(x):
+        return x
+    return "NaN" if math.isnan(x) else "Infinity" if x > 0 else "-Infinity"
 
 
 def append(path: Path, record: Mapping[str, Any]) -> None:

@@ -1,0 +1,208 @@
+"""The folder of a run.
+
+    manifest.json     what the run is (`sharpen.run.manifest`), written once
+    metrics.jsonl     {"step", "metrics", "cost"} an iteration; equal, byte for byte, for a run that was resumed
+    timing.jsonl      {"step", ...} seconds and speeds, which differ from run to run
+    rollouts/         Parquet files (`sharpen.run.rollouts`)
+    checkpoints/      `sharpen.run.checkpoint`
+    policy/           the model in the format of its ecosystem
+    evaluation.json, report.html, log.txt
+    lock              held by the process that trains
+
+A checkpoint of step n stands after n iterations, so `rewind(n)` keeps the records of iterations 0 to n - 1.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import socket
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sharpen.errors import SharpenError
+from sharpen.run import checkpoint, lines, rollouts
+from sharpen.run.files import TEMPORARY, replace, sync, writing
+from sharpen.types import Group
+
+
+class RunDir:
+    """A run's folder. Make one with `create` or `open`; write to it only inside `with run.lock():`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._writer: rollouts.RolloutWriter | None = None
+
+    @classmethod
+    def create(cls, path: Path | str, manifest: Mapping[str, Any]) -> RunDir:
+        """A new run in a folder that is empty or not there; SharpenError for one that is used or cannot be written."""
+        run = cls(Path(path))
+        with writing("the run", run.path):
+            run.path.mkdir(parents=True, exist_ok=True)
+            run._refuse_used()
+        with run.lock():
+            run._refuse_used()  # again, for two may have come so far
+            with writing("the manifest", run.path):
+                replace(run.path / "manifest.json", json.dumps(manifest, indent=1, allow_nan=False).encode())
+                sync(run.path.parent)
+        return run
+
+    @classmethod
+    def open(cls, path: Path | str) -> RunDir:
+        """A run that is there, to read it or to go on with it."""
+        run = cls(Path(path))
+        if not (run.path / "manifest.json").is_file():
+            what = "holds no manifest.json, so it is not a run" if run.path.is_dir() else "is not there"
+            raise SharpenError(f"The run {run.path} {what}. Give the folder that a training was given with --out.")
+        run.manifest()
+        return run
+
+    def _refuse_used(self) -> None:
+        held = sorted(p.name for p in self.path.iterdir() if p.name != "lock" and not p.name.startswith(TEMPORARY))
+        if not held:
+            return
+        if "manifest.json" in held:
+            done = len(self.read_metrics())
+            raise SharpenError(
+                f"{self.path} holds a run already ({done} iterations). Go on with it by --resume, or choose another "
+                "folder with --out."
+            )
+        raise SharpenError(
+            f"{self.path} is not empty (it holds {', '.join(held[:3])}{', ...' * (len(held) > 3)}), and a run wants a "
+            "folder of its own. Choose another with --out."
+        )
+
+    @contextmanager
+    def lock(self) -> Iterator[RunDir]:
+        """Be the only process that writes here; what killed ones left half-written is removed. Others get a
+        SharpenError.
+
+        The lock goes with the process, however it ends; the file stays.
+        """
+        with writing("the lock", self.path):
+            fd = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            self._take(fd)
+            with writing("the run", self.path):
+                checkpoint.clean(self.path)
+                checkpoint.clean(self.checkpoints)
+                checkpoint.clean(self.path / "rollouts")
+            yield self
+        finally:
+            os.close(fd)
+
+    def _take(self, fd: int) -> None:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            who = os.pread(fd, 200, 0).decode(errors="replace").strip() or "another process"
+            raise SharpenError(
+                f"{self.path} is being written by {who}. Wait until that has ended (or end it), or choose another "
+                "folder with --out."
+            ) from error
+        except OSError as error:
+            if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS):
+                raise
+            raise SharpenError(
+                f"The file system of {self.path} has no locks, so two trainings could spoil each other's files. "
+                "Choose a folder on another one with --out."
+            ) from error
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of checkpoints."""
+        return self.path / "checkpoints"
+
+    @property
+    def policy(self) -> Path:
+        """Folder of the exported model."""
+        return self.path / "policy"
+
+    @property
+    def evaluation(self) -> Path:
+        """File of the evaluation's numbers."""
+        return self.path / "evaluation.json"
+
+    @property
+    def report(self) -> Path:
+        """File of the report."""
+        return self.path / "report.html"
+
+    def manifest(self) -> dict[str, Any]:
+        """What `create` was given."""
+        path = self.path / "manifest.json"
+        try:
+            found = json.loads(path.read_bytes())
+            if isinstance(found, dict):
+                return found
+            wrong = "it holds no object"
+        except (OSError, ValueError) as error:
+            wrong = str(error)
+        raise SharpenError(f"{path} cannot be read ({wrong}). Put back a copy, or start anew with another --out.")
+
+    def append_metrics(self, step: int, metrics: Mapping[str, float], cost: Mapping[str, float]) -> None:
+        """One line for an iteration. Numbers that are not finite are written as strings (`sharpen.run.lines`)."""
+        record = {"step": step, "metrics": lines.numbers(metrics), "cost": lines.numbers(cost)}
+        lines.append(self.path / "metrics.jsonl", record)
+
+    def append_timing(self, step: int, timing: Mapping[str, float]) -> None:
+        """Seconds and speeds of an iteration, apart from the metrics because no two runs have the same."""
+        lines.append(self.path / "timing.jsonl", {"step": step, **lines.numbers(timing)})
+
+    def append_rollouts(self, step: int, groups: Sequence[Group]) -> None:
+        """Take over the traces of an iteration; they reach the disk with `flush` and with each checkpoint."""
+        if self._writer is None:
+            self._writer = rollouts.RolloutWriter(self.path / "rollouts")
+        self._writer.add(step, groups)
+
+    def flush(self) -> None:
+        """Everything appended so far is on the disk when this returns."""
+        if self._writer is not None:
+            self._writer.flush()
+        for name in ("metrics.jsonl", "timing.jsonl"):
+            if (self.path / name).exists():
+                with writing(name, self.path):
+                    sync(self.path / name)
+
+    def read_metrics(self) -> list[dict[str, Any]]:
+        """The records of `append_metrics`, a half-written last one left out."""
+        return lines.read(self.path / "metrics.jsonl")
+
+    def read_timing(self) -> list[dict[str, Any]]:
+        """The records of `append_timing`, a half-written last one left out."""
+        return lines.read(self.path / "timing.jsonl")
+
+    def save(self, step: int, state: Any, keep: int = 2) -> Path:
+        """`flush`, then a checkpoint: the records of the iterations it stands after are never behind it."""
+        self.flush()
+        return checkpoint.save(self.checkpoints, step, state, keep)
+
+    def newest(self) -> tuple[int, Any] | None:
+        """The newest checkpoint (`sharpen.run.checkpoint.newest`), None before the first."""
+        return checkpoint.newest(self.checkpoints)
+
+    def rewind(self, step: int) -> None:
+        """Forget the iterations from `step` on: metrics, timing and rollouts; half-written lines go too.
+
+        Each file is replaced whole or not at all. What stays is not changed by a byte.
+        """
+        self._writer = None
+        lines.cut(self.path / "metrics.jsonl", step)
+        lines.cut(self.path / "timing.jsonl", step)
+        rollouts.cut(self.path / "rollouts", step)
+
+    def write_evaluation(self, evaluation: Mapping[str, Any]) -> None:
+        """Replace `evaluation.json`. Numbers that are not finite are written as strings (`sharpen.run.lines`)."""
+        with writing("the evaluation", self.path):
+            replace(self.evaluation, json.dumps(lines.valid(evaluation), indent=1, allow_nan=False).encode())
+
+    def log(self, line: str) -> None:
+        """Add a line to `log.txt`, the one file that tells of all attempts and is never cut back."""
+        with writing("log.txt", self.path), open(self.path / "log.txt", "a", encoding="utf-8") as file:
+            file.write(line.rstrip("\n") + "\n")
