@@ -1,0 +1,84 @@
+"""From what a user writes to a task."""
+
+import random
+import sys
+import types
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+
+from sharpen.errors import SharpenError
+from sharpen.task.base import Task
+from sharpen.task.files import Files
+from sharpen.task.hf import HF
+from sharpen.task.resolve import BUILTIN, builtin, task_of
+from sharpen.types import Problem, Trace
+
+
+@dataclass(frozen=True)
+class Toy(Task):
+    """A built-in task as another module would have it."""
+
+    name: ClassVar[str] = "toy"
+    low: int = 1
+    share: float = 0.5
+    deep: bool = False
+    label: str | None = None
+
+    def draw(self, split: str, rng: random.Random) -> Problem:
+        return Problem("k", "p")
+
+    def fixed(self, split: str, n: int) -> list[Problem]:
+        return []
+
+    def verify(self, problem: Problem, trace: Trace) -> dict[str, float]:
+        return {"correct": 0.0}
+
+
+@pytest.fixture(autouse=True)
+def _toys(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = types.ModuleType(BUILTIN)
+    vars(module).update(Toy=Toy, Task=Task, number=3)
+    monkeypatch.setitem(sys.modules, BUILTIN, module)
+
+
+def test_built_in_tasks_with_typed_options() -> None:
+    assert builtin() == {"toy": Toy}
+    assert task_of("toy") == Toy()
+    assert task_of("toy", low="3", share="1e-1", deep="yes", label="x") == Toy(3, 0.1, True, "x")
+    assert task_of("toy", low=3, share=2, deep=True, label="none") == Toy(3, 2.0, True, None)
+
+
+def test_files_and_data_sets(tmp_path: Path) -> None:
+    task = task_of(str(tmp_path / "a.jsonl"), rules="#,tag", match="number", test="b.jsonl", test_share="0.2")
+    assert task == Files(str(tmp_path / "a.jsonl"), "b.jsonl", rules=("#", "tag"), match="number", test_share=0.2)
+    assert isinstance(task_of("Data.PARQUET"), Files)
+    assert task_of("hf:openai/gsm8k", config="main", format="gsm8k") == HF("openai/gsm8k", "gsm8k", "main")
+
+
+@pytest.mark.parametrize(
+    ("spec", "options", "said"),
+    [
+        (
+            "toi",
+            {},
+            "There is no task 'toi'. Did you mean toy? Or give gym:NAME, hf:ID_OR_PATH, or a file that ends in",
+        ),
+        ("toy", {"lo": 1}, "Task toy has no option 'lo'. Did you mean low?"),
+        ("toy", {"low": "1.5"}, "Task toy: the option low='1.5' must be a whole number."),
+        ("toy", {"low": True}, "Task toy: the option low=True must be a whole number."),
+        ("toy", {"share": "half"}, "the option share='half' must be a number."),
+        ("toy", {"deep": "maybe"}, "the option deep='maybe' must be true or false."),
+        ("toy", {"label": 3}, "the option label=3 must be text."),
+        ("a.jsonl", {"match": "maths"}, "Task a.jsonl has no match='maths'. Did you mean math?"),
+        ("a.jsonl", {"path": "b"}, "Task a.jsonl has no option 'path'."),
+        ("a.jsonl", {"rules": 3}, "the option rules=3 must be a list, with commas between."),
+        ("hf:", {}, "The task 'hf:' names no data set."),
+    ],
+)
+def test_wrong_specs(spec: str, options: dict[str, object], said: str) -> None:
+    with pytest.raises(SharpenError) as caught:
+        task_of(spec, **options)
+    assert said in str(caught.value)
