@@ -102,8 +102,8 @@ def dropping(model: Any, texts: list[tuple[int, ...]], samples: int, length: int
         local._Decoding.drop = drop  # type: ignore[method-assign]
     fed = sum(p.sampling.max_tokens - 1 for p in prompts)
     print(
-        f"uneven lengths: {took:.3f} s, of which dropping rows {spent[0]:.3f} s: {1e6 * spent[0] / len(prompts):.0f} us a "
-        f"sample, where computing a row for one more token takes {1e6 * (took - spent[0]) / fed:.0f} us"
+        f"uneven lengths: {took:.3f} s, dropping rows {spent[0]:.3f} s of it: {1e6 * spent[0] / len(prompts):.0f} us "
+        f"a sample, where computing a row for one more token takes {1e6 * (took - spent[0]) / fed:.0f} us"
     )
 
 
