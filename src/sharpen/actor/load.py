@@ -54,6 +54,9 @@ def load_language(source: str | Path, setup: ModelSetup | None = None) -> Langua
     """Load model and tokenizer; every way in which that can fail is one sentence and a remedy."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()  # a run shows its own progress
     setup = setup or ModelSetup()
     name = str(source)
     if os.path.sep in name and not Path(name).exists() and name.count("/") != 1:

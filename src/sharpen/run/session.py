@@ -22,7 +22,7 @@ from sharpen.run.directory import RunDir
 from sharpen.recipes import all_recipes
 from sharpen.run.compose import compose
 from sharpen.run.diagnose import Finding
-from sharpen.run.manifest() import manifest
+from sharpen.run.manifest import manifest
 from sharpen.run.setup import Setup, Silent, Watcher, open_policy, open_task
 from sharpen.run.telling import evaluation_of, findings, tell
 from sharpen.run.trackers import Tracker, tracker

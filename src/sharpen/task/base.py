@@ -6,7 +6,7 @@ import random
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 from sharpen.types import Problem, Trace
 
@@ -50,7 +50,7 @@ class Task(ABC):
     range. Splits never overlap: `train`, `test` (same difficulty), `harder` (beyond what was trained on), where there are such.
     """
 
-    name: ClassVar[str] | str
+    name: str
     gives: frozenset[str] = frozenset()
     rewards: tuple[RewardSpec, ...] = (RewardSpec("correct"),)
     main: str = "correct"
