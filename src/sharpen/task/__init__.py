@@ -1,0 +1,46 @@
+"""Tasks by name: `task("chain", low=3)`."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from sharpen.errors import SharpenError, near
+from sharpen.task.base import Environment, RewardSpec, Task
+from sharpen.task.chain import Chain
+from sharpen.task.countdown import Countdown
+from sharpen.task.deduce import Deduce
+from sharpen.task.graph import Graph
+from sharpen.task.grid import Grid
+from sharpen.task.procedural import Procedural
+
+__all__ = [
+    "Chain",
+    "Countdown",
+    "Deduce",
+    "Environment",
+    "Graph",
+    "Grid",
+    "Procedural",
+    "RewardSpec",
+    "Task",
+    "builtin",
+    "task",
+]
+
+
+def builtin() -> dict[str, type[Procedural]]:
+    """The built-in tasks by name, in alphabetical order."""
+    return {kind.name: kind for kind in (Chain, Countdown, Deduce, Graph, Grid)}
+
+
+def task(name: str, **fields: Any) -> Procedural:
+    """A built-in task with these fields. SharpenError for a wrong name, field or value."""
+    known = builtin()
+    if name not in known:
+        raise SharpenError(f"There is no built-in task {name!r}. {near(name, known)}")
+    names = [f.name for f in dataclasses.fields(known[name])]
+    for field in fields:
+        if field not in names:
+            raise SharpenError(f"Task {name!r} has no field {field!r}. {near(field, names)}")
+    return known[name](**fields)

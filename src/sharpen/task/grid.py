@@ -1,0 +1,143 @@
+"""Walk through a room, in many turns: take the key, open the door, reach the goal."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from sharpen.errors import SharpenError
+from sharpen.task.base import RewardSpec
+from sharpen.task.procedural import Procedural, share
+from sharpen.task.room import ACTIONS, AGENT, DOOR, FLOOR, GOAL, KEY, WALL, Room, RoomWorld, action_of
+from sharpen.types import Problem, Trace
+
+
+@dataclass(frozen=True)
+class Grid(Procedural):
+    """Sizes are the sides of the square. A turn is one of `u d l r take open`; an episode has `slack` times the turns
+    needed.
+
+    With a `door` the room is cut in two by a wall with a closed door in it: the agent and the key are on one side,
+    the goal is on the other. Any other cell is a wall with probability `walls`. The worked solution is a shortest
+    list of actions, one a turn. `max_tokens` is for one turn.
+
+    `verify` reads what the world left on the trace: the texts and rewards of the trainable segments (one a turn) and
+    `trace.info["success"]`; without that entry, a turn that earned 1 is a success.
+    """
+
+    low: int = 4
+    high: int = 5
+    harder_low: int = 6
+    harder_high: int = 7
+    walls: float = 0.15
+    slack: float = 3.0
+    door: bool = True
+
+    name = "grid"
+    smallest: ClassVar[int] = 3
+    largest: ClassVar[int | None] = 20
+
+    gives = frozenset({"environment", "solution", "steps"})
+    rewards = (
+        RewardSpec("correct", about="1 when the goal was reached"),
+        RewardSpec("format", about="share of turns that name an action"),
+        RewardSpec("efficiency", about="turns needed over turns used, where the goal was reached"),
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        share(self.name, "walls", self.walls, 0.0, 0.5)
+        share(self.name, "slack", self.slack, 1.0, 100.0)
+        if not isinstance(self.door, bool):
+            raise SharpenError(f"Task 'grid': door must be True or False, and it is {self.door!r}.")
+        self.room(8)
+
+    def make(self, size: int, rng: random.Random) -> Problem:
+        """A random room, drawn again until it can be solved."""
+        while True:
+            rows = self.build(size, rng)
+            solution = Room(rows).solve()
+            if solution is not None and len(solution) >= 2:
+                break
+        limit = math.ceil(self.slack * len(solution))
+        info = {"category": size, "difficulty": len(solution), "rows": rows, "limit": limit}
+        prompt = RoomWorld(Room(rows), limit).reset()
+        return Problem(f"{self.name}:{'/'.join(rows)}", prompt, None, tuple(solution), info)
+
+    def build(self, size: int, rng: random.Random) -> tuple[str, ...]:
+        """A random room that may have no solution."""
+        cells = [[WALL if rng.random() < self.walls else FLOOR for _ in range(size)] for _ in range(size)]
+        every = [(r, c) for r in range(size) for c in range(size)]
+        if self.door:
+            cut = rng.randrange(1, size - 1)
+            for row in cells:
+                row[cut] = WALL
+            cells[rng.randrange(size)][cut] = DOOR
+            one, other = [(r, c) for r, c in every if c < cut], [(r, c) for r, c in every if c > cut]
+            if rng.random() < 0.5:
+                one, other = other, one
+            agent, key = rng.sample(one, 2)
+            cells[key[0]][key[1]] = KEY
+            goal = rng.choice(other)
+        else:
+            agent, goal = rng.sample(every, 2)
+        cells[agent[0]][agent[1]] = AGENT
+        cells[goal[0]][goal[1]] = GOAL
+        if rng.random() < 0.5:
+            cells = [list(column) for column in zip(*cells, strict=True)]
+        return tuple("".join(row) for row in cells)
+
+    def environment(self, problem: Problem) -> RoomWorld:
+        """The problem's room, before anything was done."""
+        return RoomWorld(Room(tuple(problem.info["rows"])), problem.info["limit"])
+
+    def verify(self, problem: Problem, trace: Trace) -> Mapping[str, float]:
+        """`correct`, `format` and `efficiency` of the turns of an episode."""
+        turns = trace.actions
+        earned = any(turn.reward >= 1.0 for turn in turns)
+        reached = bool(turns) and bool(trace.info.get("success", earned))
+        named = sum(action_of(turn.text or "") is not None for turn in turns)
+        return {
+            "correct": float(reached),
+            "format": named / len(turns) if turns else 0.0,
+            "efficiency": min(1.0, problem.info["difficulty"] / len(turns)) if reached else 0.0,
+        }
+
+    def check_steps(self, problem: Problem, steps: Sequence[str]) -> list[bool]:
+        """A turn is valid when it names an action that has an effect where the turns before it have led.
+
+        Turns after the goal was reached are not; the limit does not count.
+        """
+        room = Room(tuple(problem.info["rows"]))
+        place = room.start
+        judged = []
+        for text in steps:
+            action = None if room.at_goal(place) else action_of(text)
+            to = place if action is None else room.after(place, action)
+            judged.append(to != place)
+            place = to
+        return judged
+
+    def lesson(self, rng: random.Random) -> tuple[Problem, tuple[str, ...]]:
+        """One turn of a training problem's worked solution, any action at the rate `sloppy`.
+
+        The prompt holds the turns before it as messages.
+        """
+        problem = self.draw("train", rng)
+        solution = problem.solution or ()
+        turn = rng.randrange(len(solution))
+        world = self.environment(problem)
+        said = [{"role": "user", "content": world.reset()}]
+        for action in solution[:turn]:
+            said.append({"role": "assistant", "content": action})
+            said.append({"role": "user", "content": world.step(action)[0]})
+        shown = rng.choice(ACTIONS) if rng.random() < self.sloppy else solution[turn]
+        return dataclasses.replace(problem, prompt=said), (shown,)
+
+    def answer_of(self, text: str) -> str | None:
+        """None: an episode has no answer to vote on."""
+        return None
