@@ -64,7 +64,9 @@ def test_verdicts():
         "14.0) to 74.0 % (72.0 to 76.0); the 95 % intervals lie apart. It did not only sharpen: with 16 tries it solves "
         "more than before, pass@16 went from 60.0 % (58.0 to 62.0) to 90.0 % (88.0 to 92.0)."
     )
-    assert "It mostly sharpened: it finds more often what it could find before in 16 tries" in says((0.2, 0.6), (0.5, 0.61))
+    assert "It mostly sharpened: it finds more often what it could find before in 16 tries" in says(
+        (0.2, 0.6), (0.5, 0.61)
+    )
     assert "It lost breadth" in says((0.2, 0.6), (0.5, 0.55))
     assert "pass@16 cannot show new skill" in says((0.2, 0.96), (0.5, 0.97))
     same = says((0.2, 0.6), (0.21, 0.61))

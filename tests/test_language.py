@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from sharpen.actor.base import Request
 from sharpen.actor.language import rows_of
 from sharpen.actor.load import ModelSetup, load_language, wrap
@@ -25,7 +26,12 @@ def test_prompt_is_the_chat_template_of_the_tokenizer():
     actor = nano_actor()
     (segment,) = actor.prompt(Problem("p", "3+4?"))
     assert actor.tokenizer.decode(segment.atoms.tolist()) == "<bos>3+4?\n"
-    (chat,) = actor.prompt(Problem("q", [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}, {"role": "user", "content": "c"}]))
+    (chat,) = actor.prompt(
+        Problem(
+            "q",
+            [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}, {"role": "user", "content": "c"}],
+        )
+    )
     assert actor.tokenizer.decode(chat.atoms.tolist()) == "<bos>a\nb<eos>c\n"
 
 
@@ -79,7 +85,9 @@ def test_drawn_log_probs_are_those_the_trainer_scores(temperature):
     with torch.no_grad():
         scored = actor.score(batch, ("entropy",))
         ids = torch.cat([x.atoms for x in trace.segments])
-        torch.testing.assert_close(scored.logp, plain_logp(actor.module, ids, temperature)[-len(s) :], atol=1e-5, rtol=0)
+        torch.testing.assert_close(
+            scored.logp, plain_logp(actor.module, ids, temperature)[-len(s) :], atol=1e-5, rtol=0
+        )
     torch.testing.assert_close(scored.logp, batch.cols["logp_old"], atol=1e-5, rtol=0)
     torch.testing.assert_close(s.logp, s.cols["logp_old"], atol=1e-5, rtol=0)
     torch.testing.assert_close(scored.extra["entropy"], s.cols["entropy"], atol=1e-4, rtol=0)
@@ -110,14 +118,21 @@ def test_several_turns_and_contexts_of_one_trace():
         got = actor.score(batch).logp
         first = torch.cat([s.atoms for s in trace.segments[:4]])
         second = torch.cat([s.atoms for s in trace.segments[4:]])
-        want = torch.cat([plain_logp(actor.module, first)[[len(trace.segments[0]) - 1 + i for i in range(3)]],
-                          plain_logp(actor.module, first)[-2:], plain_logp(actor.module, second)[-2:]])
+        want = torch.cat(
+            [
+                plain_logp(actor.module, first)[[len(trace.segments[0]) - 1 + i for i in range(3)]],
+                plain_logp(actor.module, first)[-2:],
+                plain_logp(actor.module, second)[-2:],
+            ]
+        )
     torch.testing.assert_close(got, want, atol=1e-5, rtol=0)
 
 
 def test_padding_changes_nothing():
     actor = nano_actor()
-    traces = [Trace(Problem("p", "ab"), [*actor.prompt(Problem("p", "a" * n)), actor.given("x" * n)]) for n in (1, 9, 4)]
+    traces = [
+        Trace(Problem("p", "ab"), [*actor.prompt(Problem("p", "a" * n)), actor.given("x" * n)]) for n in (1, 9, 4)
+    ]
     with torch.no_grad():
         together = actor.score(actor.collate(traces, torch.zeros(3, dtype=torch.long), ())).logp
         alone = torch.cat([actor.score(actor.collate([t], torch.tensor([0]), ())).logp for t in traces])
@@ -145,7 +160,9 @@ def test_lora_trains_only_adapters_and_is_its_own_reference(tmp_path):
     actor.export(tmp_path / "merged")
     merged = load_language(tmp_path / "merged", ModelSetup(device="cpu"))
     with torch.no_grad():
-        torch.testing.assert_close(merged.score(merged.collate([trace], torch.tensor([0]), ())).logp, after, atol=1e-4, rtol=0)
+        torch.testing.assert_close(
+            merged.score(merged.collate([trace], torch.tensor([0]), ())).logp, after, atol=1e-4, rtol=0
+        )
 
 
 def test_bfloat16_keeps_master_weights_and_agrees_with_its_own_rollout():
@@ -222,7 +239,9 @@ def test_missing_model_and_missing_tokens(tmp_path):
 def test_pad_falls_back_to_the_end_token():
     tokenizer = character_tokenizer()
     tokenizer.pad_token = None
-    actor = wrap(nano_model(Nano(width=16, layers=1, heads=2, context=64)), tokenizer, ModelSetup(device="cpu", max_tokens=3))
+    actor = wrap(
+        nano_model(Nano(width=16, layers=1, heads=2, context=64)), tokenizer, ModelSetup(device="cpu", max_tokens=3)
+    )
     assert actor.tokenizer.pad_token_id == 2 and len(ask(actor)[1]) > 0
 
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+
 from sharpen.batching import connected, pack
 from sharpen.core import Part
 from sharpen.ctx import Ctx
@@ -81,7 +82,10 @@ TERMS = {
     "trace mean": (PPO, Term(KL(), 0.1)),
     "token mean": (Term(PPOClip(), mean_over="atom"),),
     "horizon": (Term(PPOClip(), mean_over="horizon", horizon=9),),
-    "two streams": (Term(PPOClip(), where="late", name="rl"), Term(NLL(), 0.5, mean_over="atom", where="late", name="sft")),
+    "two streams": (
+        Term(PPOClip(), where="late", name="rl"),
+        Term(NLL(), 0.5, mean_over="atom", where="late", name="sft"),
+    ),
     "weights": (Term(NLL(), mean_over="atom", weight_by="scale"),),
     "groups": (Term(Spread()),),
     "trace ratio": (Term(PPOClip(3e-4, 4e-4, "trace", "mean")),),

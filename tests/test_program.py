@@ -4,6 +4,7 @@ import asyncio
 import random
 
 import pytest
+
 from sharpen.actor.scripted import ScriptedActor
 from sharpen.cost import Cost
 from sharpen.rollout.program import Play, answer, run_programs
@@ -14,7 +15,14 @@ from toy import Copy
 def run(program, n, actors, rng=None, cost=None):
     problems = [Problem(str(i), f"{i}?") for i in range(n)]
     return run_programs(
-        program, problems, Sampling(), task=Copy(), actors=actors, actor="policy", rng=rng or random.Random(0), cost=cost
+        program,
+        problems,
+        Sampling(),
+        task=Copy(),
+        actors=actors,
+        actor="policy",
+        rng=rng or random.Random(0),
+        cost=cost,
     )
 
 
@@ -78,7 +86,9 @@ def test_seeds_do_not_depend_on_what_others_do():
     other = [t[0].text for t in run(chatty, 4, {"policy": actor}, random.Random(8))]
     plain = [t[0].text for t in run(answer, 4, {"policy": actor}, random.Random(7))]
     assert first == again and first != other
-    assert first[0] == plain[0] and first[1] != plain[1]  # the first asks once in both, the others spend seeds of their own
+    assert (
+        first[0] == plain[0] and first[1] != plain[1]
+    )  # the first asks once in both, the others spend seeds of their own
 
 
 def test_two_actors_are_batched_apart():

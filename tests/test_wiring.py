@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+
 from sharpen.core import Part, addresses, reads
 from sharpen.credit.peers import GroupNorm
 from sharpen.errors import SharpenError
@@ -49,7 +50,9 @@ def test_a_reward_after_credit_would_be_ignored():
 
 
 def test_predicates_are_checked_too():
-    text = refusal(collect=(Sample(4), Refill((Sample(4),), keep=mixed), Verify(), Total(), Annotate("ref"), GroupNorm()))
+    text = refusal(
+        collect=(Sample(4), Refill((Sample(4),), keep=mixed), Verify(), Total(), Annotate("ref"), GroupNorm())
+    )
     assert "Refill reads 'solved'" in text and "Verify" in text
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 
 import torch
+
 from sharpen.task.base import RewardSpec, Task
 from sharpen.types import Problem, Trace
 

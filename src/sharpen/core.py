@@ -159,7 +159,9 @@ class Wiring:
             )
         makers = suppliers(name)
         remedy = f"Put one of {', '.join(makers)} before it." if makers else "No known part writes it."
-        raise SharpenError(f"Recipe {self.recipe!r}: {kind} reads {name!r}, and no part before it writes that. {remedy}")
+        raise SharpenError(
+            f"Recipe {self.recipe!r}: {kind} reads {name!r}, and no part before it writes that. {remedy}"
+        )
 
     def branch(self, stages: Iterable[Part]) -> None:
         """Check stages that may run on none or only some of the groups.
@@ -176,10 +178,10 @@ class Wiring:
 def suppliers(name: str) -> list[str]:
     """Names of the parts that write a column."""
 
-    def below(cls: type) -> Iterator[type]:
-        for sub in cls.__subclasses__():
-            yield sub
-            yield from below(sub)
+    def below(cls: type[Part]) -> Iterator[type[Part]]:
+        for kind in cls.__subclasses__():
+            yield kind
+            yield from below(kind)
 
     out = set()
     for cls in below(Part):
@@ -187,7 +189,7 @@ def suppliers(name: str) -> list[str]:
         # a property is computed from fields; a part whose fields all have defaults can be asked
         if isinstance(writes, property):
             try:
-                writes = cls().writes  # type: ignore[attr-defined]
+                writes = cls().writes
             except TypeError:
                 continue
         if name in writes or (name.startswith("reward:") and "reward:*" in writes):

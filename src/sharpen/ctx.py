@@ -46,7 +46,9 @@ class Ctx:
     changed in this iteration.
     """
 
-    def __init__(self, recipe: Recipe, task: Task, actors: dict[str, Actor], seed: int = 0, micro_tokens: int = 16384) -> None:
+    def __init__(
+        self, recipe: Recipe, task: Task, actors: dict[str, Actor], seed: int = 0, micro_tokens: int = 16384
+    ) -> None:
         self.recipe = recipe
         self.task = task
         self.actors = actors

@@ -48,7 +48,9 @@ def evaluate(
         rng = random.Random(seed * 1_000_003 + salt)
         return [
             traces[-1]
-            for traces in run_programs(run, todo, sampling, task=task, actors=actors, actor="policy", rng=rng, cost=cost)
+            for traces in run_programs(
+                run, todo, sampling, task=task, actors=actors, actor="policy", rng=rng, cost=cost
+            )
         ]
 
     greedy = rollouts(chosen, Sampling(temperature=0.0), 1)

@@ -146,8 +146,8 @@ class Learner:
         if "agreement" not in ctx.recipe.waive:
             gap.check(self.actor.agreement, ctx)
         self._apply(ctx, heard=bool(bundles) and first)
-        for label, value in sums.items():
-            ctx.log(f"loss/{label}", value)
+        for label, total in sums.items():
+            ctx.log(f"loss/{label}", total)
 
     def _apply(self, ctx: Ctx, heard: bool) -> None:
         parameters = [p for _, p in self.actor.parameters()]
@@ -173,7 +173,9 @@ class Learner:
         ctx.log(f"grad_norm/{self.name}" if len(ctx.recipe.updates) > 1 else "grad_norm", norm)
         ctx.log(f"lr/{self.name}" if len(ctx.recipe.updates) > 1 else "lr", rate)
 
-    def _part(self, rows: list[Trace], group: Tensor, sets: Sets | None, micro: list[int], columns: Sequence[str]) -> Batch:
+    def _part(
+        self, rows: list[Trace], group: Tensor, sets: Sets | None, micro: list[int], columns: Sequence[str]
+    ) -> Batch:
         chosen = [rows[i] for i in micro]
         some = None
         if sets is not None:

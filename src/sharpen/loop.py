@@ -43,12 +43,15 @@ class Trainer:
             if isinstance(spec, Frozen):
                 actors[name] = actors[spec.of].freeze()
         self.ctx = Ctx(recipe, task, actors, seed, micro_tokens)
-        names = [u.name or (u.actor if len(recipe.updates) == 1 else f"{u.actor}{i}") for i, u in enumerate(recipe.updates)]
+        names = [
+            u.name or (u.actor if len(recipe.updates) == 1 else f"{u.actor}{i}") for i, u in enumerate(recipe.updates)
+        ]
         self.learners = [Learner(u, n, actors[u.actor]) for u, n in zip(recipe.updates, names, strict=True)]
         self._base: dict[str, dict[str, Tensor]] = {}
         if recipe.loop.reset == "base":
             self._base = {
-                name: {k: v.clone() for k, v in actors[name].weights().items()} for name in {u.actor for u in recipe.updates}
+                name: {k: v.clone() for k, v in actors[name].weights().items()}
+                for name in {u.actor for u in recipe.updates}
             }
 
     @property

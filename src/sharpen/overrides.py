@@ -36,14 +36,17 @@ def _one(recipe: R, change: str) -> R:
         )
     kind = typing.get_type_hints(type(part))[name]
     value = parse(text.strip(), kind, f"--set {change}")
-    return _replaced(recipe, part, dataclasses.replace(part, **{name: value}))  # type: ignore[type-var]
+    changed: R = _replaced(recipe, part, dataclasses.replace(part, **{name: value}))  # type: ignore[type-var]
+    return changed
 
 
 def _find(parts: Mapping[str, Part], where: str, change: str) -> Part:
     if where in parts:
         same = [n for n in parts if n.rpartition(".")[0] == where and n.rpartition(".")[2].isdigit()]
         if same:
-            options = ", ".join(f"{n} is {_brief(parts[m])}" for n, m in [(f"{where}.0", where), *zip(same, same, strict=True)])
+            options = ", ".join(
+                f"{n} is {_brief(parts[m])}" for n, m in [(f"{where}.0", where), *zip(same, same, strict=True)]
+            )
             raise SharpenError(f"`--set {change}`: there are {len(same) + 1} parts of that kind. Name one: {options}.")
         return parts[where]
     stem, _, which = where.rpartition(".")
@@ -62,7 +65,11 @@ def _brief(part: Part) -> str:
         for f in dataclasses.fields(part)  # type: ignore[arg-type]
         if isinstance(getattr(part, f.name), (int, float, str)) and getattr(part, f.name) != f.default
     ]
-    inner = [type(getattr(part, f.name)).__name__ for f in dataclasses.fields(part) if isinstance(getattr(part, f.name), Part)]  # type: ignore[arg-type]
+    inner = [
+        type(getattr(part, f.name)).__name__
+        for f in dataclasses.fields(part)
+        if isinstance(getattr(part, f.name), Part)
+    ]  # type: ignore[arg-type]
     return f"{type(part).__name__}({', '.join([*inner, *shown][:3])})"
 
 
@@ -96,7 +103,9 @@ def parse(text: str, kind: Any, where: str) -> Any:
     if origin is Literal:
         if text in map(str, args):
             return next(a for a in args if str(a) == text)
-        raise SharpenError(f"`{where}`: {text!r} is not one of {', '.join(map(str, args))}. {near(text, map(str, args))}")
+        raise SharpenError(
+            f"`{where}`: {text!r} is not one of {', '.join(map(str, args))}. {near(text, map(str, args))}"
+        )
     if kind is bool:
         if text.lower() in ("true", "yes", "1", "false", "no", "0"):
             return text.lower() in ("true", "yes", "1")
@@ -111,7 +120,9 @@ def parse(text: str, kind: Any, where: str) -> Any:
             raise SharpenError(f"`{where}`: {text!r} is not {noun}.") from None
     if origin in (tuple, dict, Mapping) or getattr(origin, "__name__", "") == "Mapping":
         return _container(text, origin, args, where)
-    raise SharpenError(f"`{where}`: a {_name(kind)} cannot be given on the command line. Make a recipe of your own with `replace`.")
+    raise SharpenError(
+        f"`{where}`: a {_name(kind)} cannot be given on the command line. Make a recipe of your own with `replace`."
+    )
 
 
 def _container(text: str, origin: Any, args: tuple[Any, ...], where: str) -> Any:
@@ -125,7 +136,11 @@ def _container(text: str, origin: Any, args: tuple[Any, ...], where: str) -> Any
         return tuple(parse(i, a, where) for i, a in zip(items, args, strict=True))
     pairs = {}
     try:
-        read = ast.literal_eval(text) if text.startswith("{") else dict(i.split(":", 1) for i in text.split(",") if i.strip())
+        read = (
+            ast.literal_eval(text)
+            if text.startswith("{")
+            else dict(i.split(":", 1) for i in text.split(",") if i.strip())
+        )
         for k, v in read.items():
             pairs[str(k).strip()] = parse(str(v).strip(), args[1], where)
     except (ValueError, SyntaxError, AttributeError):

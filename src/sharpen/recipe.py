@@ -67,7 +67,9 @@ class Term(Part):
 
     def __post_init__(self) -> None:
         if self.mean_over == "horizon" and self.horizon <= 0:
-            raise SharpenError("Term: mean_over='horizon' divides by traces x horizon; give horizon, the longest length.")
+            raise SharpenError(
+                "Term: mean_over='horizon' divides by traces x horizon; give horizon, the longest length."
+            )
 
     @property
     def label(self) -> str:

@@ -29,7 +29,7 @@ def count(term: Term, batch: Batch) -> float:
         return float(max(1, batch.count(term.loss.unit)))
     if term.mean_over == "atom":
         return float(max(1, len(batch)))
-    traces = len(batch.trace.unique()) if len(batch) else 0
+    traces = int((count_by(batch.trace) > 0).sum())
     if term.mean_over == "trace":
         return float(max(1, traces))
     return float(max(1, traces) * term.horizon) if term.mean_over == "horizon" else 1.0
@@ -41,7 +41,7 @@ def numerator(term: Term, new: Scored, batch: Batch) -> Tensor:
         scored, batch = restrict(new, batch, term.where)
         assert scored is not None
         new = scored
-    x = term.loss(new, batch)
+    x: Tensor = term.loss(new, batch)
     if term.loss.unit != "atom":
         return x.sum()
     if term.weight_by:

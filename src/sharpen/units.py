@@ -100,10 +100,14 @@ def _value(entry: Entry, name: str) -> float:
     where = entry.trace if entry.segment is None else entry.segment
     if name == "reward":
         if where.reward is None:
-            raise SharpenError(f"A trace of {entry.trace.problem.key!r} has no total reward; put Total before this part.")
+            raise SharpenError(
+                f"A trace of {entry.trace.problem.key!r} has no total reward; put Total before this part."
+            )
         return where.reward
     if name in where.info:
         return float(where.info[name])
     if name in entry.trace.rewards:
         return entry.trace.rewards[name]
-    raise SharpenError(f"A {'trace' if entry.segment is None else 'segment'} of {entry.trace.problem.key!r} has no {name!r}.")
+    raise SharpenError(
+        f"A {'trace' if entry.segment is None else 'segment'} of {entry.trace.problem.key!r} has no {name!r}."
+    )

@@ -28,7 +28,8 @@ class Request:
 class Actor(ABC):
     """A policy, a reference, a judge, a critic. It alone knows how its traces are laid out as tensors."""
 
-    module: nn.Module
+    module: Any
+    """The torch module."""
     rate: float
     """The learning rate that suits this model, which recipes scale."""
     agreement: float
@@ -55,7 +56,9 @@ class Actor(ABC):
         """One segment a request, in order."""
 
     @abstractmethod
-    def collate(self, traces: Sequence[Trace], groups: Tensor, columns: Sequence[str], sets: Sets | None = None) -> Batch:
+    def collate(
+        self, traces: Sequence[Trace], groups: Tensor, columns: Sequence[str], sets: Sets | None = None
+    ) -> Batch:
         """Lay traces out; `groups` is `int64[len(traces)]`. A column that a segment lacks is NaN there."""
 
     @abstractmethod

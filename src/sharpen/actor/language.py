@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import dataclasses
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from sharpen.actor.base import Actor, Request
 from sharpen.actor.engine.local import LocalEngine, Prompt
 from sharpen.actor.logprob import token_logprob
 from sharpen.errors import SharpenError
-from sharpen.types import Batch, Problem, Scored, Segment, Sets, Trace
+from sharpen.types import Batch, Problem, Sampling, Scored, Segment, Sets, Trace
 
 
 class LanguageActor(Actor):
@@ -40,7 +41,7 @@ class LanguageActor(Actor):
         compute: torch.dtype = torch.float32,
         adapter: bool = True,
     ) -> None:
-        self.module = model
+        self.module: Any = model
         self.tokenizer = tokenizer
         self.rate = rate
         self.max_context = max_context
@@ -124,10 +125,7 @@ class LanguageActor(Actor):
 
     def sample(self, requests: Sequence[Request]) -> list[Segment]:
         """One segment a request, in order; equal contexts are prefilled once."""
-        prompts = [
-            Prompt(tuple(_context(r.context)), _limited(r.sampling, self.max_tokens), r.seed)  # limit of a segment
-            for r in requests
-        ]
+        prompts = [Prompt(tuple(_context(r.context)), _limited(r.sampling, self.max_tokens), r.seed) for r in requests]
         with self._mode():
             draws = self.engine.generate(prompts)
         out = []
@@ -153,7 +151,9 @@ class LanguageActor(Actor):
         """Atoms of the longest context of a trace, what its row costs."""
         return max(sum(len(s) for s in row) for row in rows_of(trace))
 
-    def collate(self, traces: Sequence[Trace], groups: Tensor, columns: Sequence[str], sets: Sets | None = None) -> Batch:
+    def collate(
+        self, traces: Sequence[Trace], groups: Tensor, columns: Sequence[str], sets: Sets | None = None
+    ) -> Batch:
         """One right-padded row a context; nothing after a row's end is seen by what stands before, so no mask is needed."""
         rows = [(b, row) for b, t in enumerate(traces) for row in rows_of(t)]
         width = max(sum(len(s) for s in row) for _, row in rows)
@@ -168,7 +168,9 @@ class LanguageActor(Actor):
                 ids[r, at : at + n] = s.atoms
                 if s.trainable and n:
                     if at == 0:
-                        raise SharpenError(f"A trace of {traces[b].problem.key!r} begins with a trained token; give it a prompt.")
+                        raise SharpenError(
+                            f"A trace of {traces[b].problem.key!r} begins with a trained token; give it a prompt."
+                        )
                     where.append(torch.arange(r * width + at - 1, r * width + at - 1 + n))
                     trained.append(s)
                     owner.append(b)
@@ -215,7 +217,13 @@ class LanguageActor(Actor):
                 entropy = -(logs.exp() * logs).sum(-1) if "entropy" in wants else None
             else:
                 logp, entropy = token_logprob(
-                    picked, weight, bias, d["targets"], d["temperature"], entropy="entropy" in wants, softcap=self._softcap
+                    picked,
+                    weight,
+                    bias,
+                    d["targets"],
+                    d["temperature"],
+                    entropy="entropy" in wants,
+                    softcap=self._softcap,
                 )
         return Scored(logp.cpu(), {} if entropy is None else {"entropy": entropy.cpu()})
 
@@ -294,7 +302,9 @@ class LanguageActor(Actor):
 
     def export(self, folder: Path) -> None:
         """A Hugging Face folder: weights (adapters merged), configuration, tokenizer with its template."""
-        model = copy.deepcopy(self.module).merge_and_unload() if hasattr(self.module, "merge_and_unload") else self.module
+        model = (
+            copy.deepcopy(self.module).merge_and_unload() if hasattr(self.module, "merge_and_unload") else self.module
+        )
         model.save_pretrained(folder, safe_serialization=True)
         self.tokenizer.save_pretrained(folder)
 
@@ -335,7 +345,5 @@ def _context(segments: Sequence[Segment]) -> list[int]:
     return [t for s in segments[start:] for t in s.atoms.tolist()]
 
 
-def _limited(sampling: Any, limit: int) -> Any:
-    import dataclasses
-
+def _limited(sampling: Sampling, limit: int) -> Sampling:
     return sampling if sampling.max_tokens or not limit else dataclasses.replace(sampling, max_tokens=limit)

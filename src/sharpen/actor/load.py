@@ -41,7 +41,9 @@ def pick_device(wanted: str) -> torch.device:
         try:
             device = torch.device(wanted)
         except RuntimeError as error:
-            raise SharpenError(f"There is no kind of device {wanted!r}. Use `--device cpu`, `cuda`, `cuda:1` or `mps`.") from error
+            raise SharpenError(
+                f"There is no kind of device {wanted!r}. Use `--device cpu`, `cuda`, `cuda:1` or `mps`."
+            ) from error
         if device.type == "cuda" and not torch.cuda.is_available():
             raise SharpenError("`--device cuda` was asked for and this PyTorch finds no GPU. Use `--device cpu`.")
         return device
@@ -53,7 +55,6 @@ def pick_device(wanted: str) -> torch.device:
 def load_language(source: str | Path, setup: ModelSetup | None = None) -> LanguageActor:
     """Load model and tokenizer; every way in which that can fail is one sentence and a remedy."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
-
     from transformers.utils import logging
 
     logging.disable_progress_bar()  # a run shows its own progress
@@ -80,7 +81,9 @@ def wrap(model: Any, tokenizer: Any, setup: ModelSetup | None = None) -> Languag
     """A language actor around a model and tokenizer that are already there."""
     setup = setup or ModelSetup()
     if setup.dtype not in ("float32", "bfloat16"):
-        raise SharpenError(f"`--dtype {setup.dtype}` is not known; use float32 or bfloat16 (parameters stay in float32).")
+        raise SharpenError(
+            f"`--dtype {setup.dtype}` is not known; use float32 or bfloat16 (parameters stay in float32)."
+        )
     if tokenizer.pad_token_id is None:
         if tokenizer.eos_token_id is None:
             raise SharpenError(
@@ -100,7 +103,10 @@ def wrap(model: Any, tokenizer: Any, setup: ModelSetup | None = None) -> Languag
         model = get_peft_model(
             model,
             LoraConfig(
-                r=setup.lora, lora_alpha=setup.lora_alpha or 2 * setup.lora, target_modules="all-linear", task_type="CAUSAL_LM"
+                r=setup.lora,
+                lora_alpha=setup.lora_alpha or 2 * setup.lora,
+                target_modules="all-linear",
+                task_type="CAUSAL_LM",
             ),
         )
     if setup.checkpointing:

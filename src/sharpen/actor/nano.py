@@ -140,7 +140,9 @@ def upbringing(task: Task, nano: Nano, tokenizer: Any, watch: Callable[[int, flo
     model.train()
     optimiser = torch.optim.AdamW(model.parameters(), lr=nano.lr, betas=(0.9, 0.95), weight_decay=0.01)
     for step in range(nano.steps):
-        rows = sorted((_encoded(*task.lesson(rng), code) for _ in range(nano.batch)), key=lambda r: len(r[0]) + len(r[1]))
+        rows = sorted(
+            (_encoded(*task.lesson(rng), code) for _ in range(nano.batch)), key=lambda r: len(r[0]) + len(r[1])
+        )
         learnt = sum(len(said) for _, said in rows)
         # the rate rises, stays, and falls to a twentieth over the last two fifths: what is learnt late is learnt finely
         rise, left = min(1.0, (step + 1) / nano.warmup), (nano.steps - step) / (0.4 * nano.steps)
@@ -163,15 +165,16 @@ def upbringing(task: Task, nano: Nano, tokenizer: Any, watch: Callable[[int, flo
 
 
 def _encoded(problem: Problem, lines: Sequence[str], code: dict[str, int]) -> tuple[list[int], list[int]]:
-    if isinstance(problem.prompt, str):
-        asked = problem.prompt
-    else:
-        asked = "\n".join(m["content"] for m in problem.prompt)
     unknown = code["<unk>"]
-    return (
-        [1, *(code.get(c, unknown) for c in asked + "\n")],
-        [*(code.get(c, unknown) for c in "\n".join(lines)), 2],
-    )
+
+    def tokens(text: str) -> list[int]:
+        return [code.get(c, unknown) for c in text]
+
+    turns = [{"role": "user", "content": problem.prompt}] if isinstance(problem.prompt, str) else problem.prompt
+    asked = [1]
+    for m in turns:  # as the chat template has it
+        asked += [*tokens(m["content"]), 2] if m["role"] == "assistant" else tokens(m["content"] + "\n")
+    return asked, [*tokens("\n".join(lines)), 2]
 
 
 def _laid_out(rows: list[tuple[list[int], list[int]]], context: int) -> tuple[torch.Tensor, torch.Tensor]:

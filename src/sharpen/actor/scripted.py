@@ -66,7 +66,9 @@ class ScriptedActor(Actor):
         """Characters."""
         return sum(len(s) for s in trace.segments)
 
-    def collate(self, traces: Sequence[Trace], groups: Tensor, columns: Sequence[str], sets: Sets | None = None) -> Batch:
+    def collate(
+        self, traces: Sequence[Trace], groups: Tensor, columns: Sequence[str], sets: Sets | None = None
+    ) -> Batch:
         """Refused."""
         raise self._no()
 

@@ -7,6 +7,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -24,8 +25,12 @@ def add_eval(p: argparse.ArgumentParser) -> None:
     """Options of `eval`."""
     p.add_argument("model", metavar="MODEL_OR_RUN", help="a model folder or hub id, `nano`, or a run directory")
     add_task(p, default=None)
-    p.add_argument("--split", action="append", default=[], help="a split of the task, repeatable (default: all but train)")
-    p.add_argument("--k", default="1,4,16", help="the k of pass@k, separated by commas; the largest is the number of samples")
+    p.add_argument(
+        "--split", action="append", default=[], help="a split of the task, repeatable (default: all but train)"
+    )
+    p.add_argument(
+        "--k", default="1,4,16", help="the k of pass@k, separated by commas; the largest is the number of samples"
+    )
     p.add_argument("--problems", type=int, default=256, metavar="N")
     p.add_argument("--temperature", type=float, default=1.0)
     p.add_argument("--seed", type=int, default=0)
@@ -54,10 +59,21 @@ def run_eval(args: argparse.Namespace) -> int:
     found = {}
     for split in args.split or [s for s in task.splits if s != "train"] or list(task.splits):
         found[split], _ = evaluate(
-            actor, task, split, problems=args.problems, samples=ks[-1], ks=ks, temperature=args.temperature, seed=args.seed
+            actor,
+            task,
+            split,
+            problems=args.problems,
+            samples=ks[-1],
+            ks=ks,
+            temperature=args.temperature,
+            seed=args.seed,
         )
     if args.json:
-        print(json.dumps({"model": setup.model, "task": task.name, "evaluation": {s: e.to_plain() for s, e in found.items()}}))
+        print(
+            json.dumps(
+                {"model": setup.model, "task": task.name, "evaluation": {s: e.to_plain() for s, e in found.items()}}
+            )
+        )
     else:
         show_results(Console(), {s: {"after": e.to_plain()} for s, e in found.items()})
     return 0
@@ -67,14 +83,20 @@ def _setup(args: argparse.Namespace) -> Setup:
     """The setup to measure with: a run brings its own task and limits."""
     path = Path(args.model)
     if (path / "manifest.json").exists():
-        known = rebuild(RunDir.open(path).manifest()["setup"])
+        known: Setup = rebuild(RunDir.open(path).manifest()["setup"])
         if not (path / "policy" / "config.json").exists():
-            raise SharpenError(f"The run in {path} has no policy yet: it is not finished. Go on with `sharpen train --resume --out {path}`.")
-        task = {"task": args.task, "task_options": task_options(args)} if args.task else {}
+            raise SharpenError(
+                f"The run in {path} has no policy yet: it is not finished. Go on with `sharpen train --resume --out {path}`."
+            )
+        task: dict[str, Any] = {"task": args.task, "task_options": task_options(args)} if args.task else {}
         limits = replace(known.model_setup, lora=0, device=args.device)
-        return replace(known, model=str(path / "policy"), model_setup=limits, **task)  # type: ignore[arg-type]
+        return replace(known, model=str(path / "policy"), model_setup=limits, **task)
     return Setup(
-        task=args.task or "chain", task_options=task_options(args), model=args.model, model_setup=model_setup(args), reward=args.reward
+        task=args.task or "chain",
+        task_options=task_options(args),
+        model=args.model,
+        model_setup=model_setup(args),
+        reward=args.reward,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
+from dataclasses import asdict
 
 from rich.console import Console
 from rich.table import Table
@@ -32,7 +33,9 @@ def run_recipes(args: argparse.Namespace) -> int:
         families = ", ".join(sorted({r.family for r in all_recipes().values()}))
         raise SharpenError(f"There is no family {args.family!r} of recipes. Families: {families}.")
     if args.json:
-        print(json.dumps([{"name": r.name, "family": r.family, "about": r.about, "source": r.source_of} for r in found]))
+        print(
+            json.dumps([{"name": r.name, "family": r.family, "about": r.about, "source": r.source_of} for r in found])
+        )
         return 0
     _table(("recipe", "family", "what it does", "source"), [(r.name, r.family, r.about, r.source_of) for r in found])
     return 0
@@ -42,7 +45,9 @@ def add_show(p: argparse.ArgumentParser) -> None:
     """Options of `show`."""
     p.add_argument("recipe", metavar="RECIPE")
     p.add_argument("--set", action="append", default=[], metavar="PART.FIELD=VALUE", help="show it with a change")
-    p.add_argument("--all", action="store_true", help="every value, not only those that differ from a part's own default")
+    p.add_argument(
+        "--all", action="store_true", help="every value, not only those that differ from a part's own default"
+    )
 
 
 def run_show(args: argparse.Namespace) -> int:
@@ -51,7 +56,9 @@ def run_show(args: argparse.Namespace) -> int:
     parent = all_recipes().get(r.parent)
     changes = difference(parent, r) if parent else []
     if args.json:
-        print(json.dumps({"recipe": describe(r), "origins": dict(r.origins), "parent": r.parent, "difference": changes}))
+        print(
+            json.dumps({"recipe": describe(r), "origins": dict(r.origins), "parent": r.parent, "difference": changes})
+        )
         return 0
     print("\n".join(_shown(r, changes, args.all)))
     return 0
@@ -74,7 +81,8 @@ def add_tasks(p: argparse.ArgumentParser) -> None:
 
 def run_tasks(args: argparse.Namespace) -> int:
     """List the built-in tasks and the adapters."""
-    from sharpen.task import ADAPTERS, builtin
+    from sharpen.task import builtin
+    from sharpen.task.resolve import ADAPTERS
 
     rows = []
     for name, cls in builtin().items():
@@ -96,7 +104,9 @@ def add_check(p: argparse.ArgumentParser) -> None:
     """Options of `check`."""
     p.add_argument("task", metavar="TASK")
     p.add_argument("--problems", type=int, default=200, metavar="N", help="how many problems are tried")
-    p.add_argument("--task-set", action="append", default=[], metavar="FIELD=VALUE", help="an option of the task, repeatable")
+    p.add_argument(
+        "--task-set", action="append", default=[], metavar="FIELD=VALUE", help="an option of the task, repeatable"
+    )
     p.add_argument("--reward", default="", metavar="FILE.py:FN", help="a reward function of your own")
 
 
@@ -105,11 +115,11 @@ def run_check(args: argparse.Namespace) -> int:
     from sharpen.task.validate import validate
 
     task = open_task(Setup(task=args.task, task_options=task_options(args), reward=args.reward))
-    report = validate(task, args.problems, random.Random(0))
+    report = validate(task, args.problems, rng=random.Random(0))
     if args.json:
-        print(json.dumps(report.to_plain()))
+        print(json.dumps(asdict(report) | {"passed": report.passed}))
     else:
-        print("\n".join(report.lines()))
+        print(report.text())
     return 0 if report.passed else 1
 
 
@@ -126,4 +136,3 @@ def _table(heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     console.print(table)
-

@@ -60,7 +60,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"sharpen: {stop}", file=sys.stderr)
         return 130
     except KeyboardInterrupt:
-        print("sharpen: stopped at once; the last checkpoint is whole, and `--resume` goes on from it.", file=sys.stderr)
+        print(
+            "sharpen: stopped at once; the last checkpoint is whole, and `--resume` goes on from it.", file=sys.stderr
+        )
         return 130
     except BrokenPipeError:
         # the reader went away (`| head`); nothing is left to say, also not at exit

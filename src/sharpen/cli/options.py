@@ -17,19 +17,33 @@ from sharpen.run.setup import Setup
 
 def add_task(p: argparse.ArgumentParser, default: str | None = "chain") -> None:
     """`--task` and its options."""
-    p.add_argument("--task", default=default, metavar="T", help="a built-in task, gym:NAME, a .jsonl or .parquet file, or hf:ID")
-    p.add_argument("--task-set", action="append", default=[], metavar="FIELD=VALUE", help="an option of the task, repeatable")
-    p.add_argument("--reward", default="", metavar="FILE.py:FN", help="a reward function of your own, which then decides")
+    p.add_argument(
+        "--task", default=default, metavar="T", help="a built-in task, gym:NAME, a .jsonl or .parquet file, or hf:ID"
+    )
+    p.add_argument(
+        "--task-set", action="append", default=[], metavar="FIELD=VALUE", help="an option of the task, repeatable"
+    )
+    p.add_argument(
+        "--reward", default="", metavar="FILE.py:FN", help="a reward function of your own, which then decides"
+    )
 
 
 def add_model(p: argparse.ArgumentParser) -> None:
     """How the model is loaded and run."""
     p.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
     p.add_argument("--dtype", default="float32", choices=("float32", "bfloat16"), help="type of matrix products")
-    p.add_argument("--lora", type=int, default=0, metavar="RANK", help="train adapters of this rank instead of all weights")
-    p.add_argument("--checkpointing", action="store_true", help="recompute activations in the backward pass to save memory")
-    p.add_argument("--max-tokens", type=int, default=0, metavar="N", help="limit of one drawn answer (default: the task's)")
-    p.add_argument("--max-context", type=int, default=0, metavar="N", help="limit of prompt and answer (default: the model's)")
+    p.add_argument(
+        "--lora", type=int, default=0, metavar="RANK", help="train adapters of this rank instead of all weights"
+    )
+    p.add_argument(
+        "--checkpointing", action="store_true", help="recompute activations in the backward pass to save memory"
+    )
+    p.add_argument(
+        "--max-tokens", type=int, default=0, metavar="N", help="limit of one drawn answer (default: the task's)"
+    )
+    p.add_argument(
+        "--max-context", type=int, default=0, metavar="N", help="limit of prompt and answer (default: the model's)"
+    )
     p.add_argument("--lr", type=float, default=None, help="the model's learning rate, which recipes scale")
     p.add_argument("--trust-remote-code", action="store_true", help="run code that comes with the model")
 
@@ -47,12 +61,16 @@ def add_run(p: argparse.ArgumentParser) -> None:
         "rollout_groups": "groups kept then",
     }.items():
         p.add_argument(f"--{name.replace('_', '-')}", type=int, default=fields[name].default, metavar="N", help=text)
-    p.add_argument("--tracker", action="append", default=[], metavar="NAME", help="tensorboard, wandb or trackio, repeatable")
+    p.add_argument(
+        "--tracker", action="append", default=[], metavar="NAME", help="tensorboard, wandb or trackio, repeatable"
+    )
 
 
 def model_setup(args: argparse.Namespace) -> ModelSetup:
     """The model options."""
-    return ModelSetup(**{f.name: getattr(args, f.name) for f in dataclasses.fields(ModelSetup) if hasattr(args, f.name)})
+    return ModelSetup(
+        **{f.name: getattr(args, f.name) for f in dataclasses.fields(ModelSetup) if hasattr(args, f.name)}
+    )
 
 
 def task_options(args: argparse.Namespace) -> dict[str, Any]:

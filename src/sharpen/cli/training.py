@@ -30,9 +30,13 @@ def add_train(p: argparse.ArgumentParser) -> None:
     add_task(p)
     p.add_argument("--model", default="nano", metavar="M", help="a model folder or hub id; `nano` is made on the spot")
     p.add_argument("--out", type=Path, metavar="DIR", help="the run directory (default: a new one under runs/)")
-    p.add_argument("--set", action="append", default=[], metavar="PART.FIELD=VALUE", help="change the recipe, repeatable")
+    p.add_argument(
+        "--set", action="append", default=[], metavar="PART.FIELD=VALUE", help="change the recipe, repeatable"
+    )
     p.add_argument("--resume", action="store_true", help="go on with the run in --out exactly where it was stopped")
-    p.add_argument("--dry-run", action="store_true", help="build everything, explain the arithmetic of a batch, and stop")
+    p.add_argument(
+        "--dry-run", action="store_true", help="build everything, explain the arithmetic of a batch, and stop"
+    )
     add_run(p)
     add_model(p)
 

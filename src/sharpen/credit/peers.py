@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from sharpen.core import Part
-from sharpen.maths import group_norm
+from sharpen.maths import group_norm, sum_by
 from sharpen.types import Group
 from sharpen.units import Table
 
@@ -52,7 +52,6 @@ class GroupNorm(Part):
         credit = group_norm(table.get(self.of), ids, center=self.center, scale=self.scale, singleton=self.singleton)
         table.spread(self.into, self.weight * credit, self.mode)
         sets = int(ids.max()) + 1
-        live = len(ids[credit != 0].unique())
+        live = int((sum_by(credit.abs(), ids) > 0).sum())
         ctx.log("groups/signal", live / sets, sets)
         return groups
-

@@ -32,7 +32,10 @@ expert_iteration = Recipe(
     collect=(Sample(16), Verify(), Total()),
     updates=(
         Update(
-            (Term(NLL(), mean_over="atom"),), rows=Traces(solved, most=10), optimiser=AdamW(scale=5.0, warmup=10), minibatch=256
+            (Term(NLL(), mean_over="atom"),),
+            rows=Traces(solved, most=10),
+            optimiser=AdamW(scale=5.0, warmup=10),
+            minibatch=256,
         ),
     ),
     loop=Loop(iterations=20, problems=256),

@@ -136,7 +136,9 @@ class Vary(Part):
 
     def __post_init__(self) -> None:
         if self.part.init() is not None:
-            raise ValueError(f"{type(self.part).__name__} remembers things between iterations, so its fields cannot vary")
+            raise ValueError(
+                f"{type(self.part).__name__} remembers things between iterations, so its fields cannot vary"
+            )
         if self.field not in {f.name for f in dataclasses.fields(self.part)}:
             raise ValueError(f"{type(self.part).__name__} has no field {self.field!r}")
 

@@ -33,7 +33,9 @@ class Split(Part):
         """Each trainable segment becomes one or more; given text stays whole."""
         for trace in (t for g in groups for t in g.traces):
             decode = ctx.actors[trace.agent].decode
-            trace.segments = [p for s in trace.segments for p in (cut(s, decode, self.separator) if s.trainable else [s])]
+            trace.segments = [
+                p for s in trace.segments for p in (cut(s, decode, self.separator) if s.trainable else [s])
+            ]
         return groups
 
 
@@ -68,7 +70,9 @@ class Demonstrate(Part):
 
     actor: str = "policy"
     writes: ClassVar[tuple[str, ...]] = ("traces",)
-    keeps: ClassVar[tuple[str, ...]] = ("logp_old",)  # it has none, which a loss that takes a ratio refuses unless told otherwise
+    keeps: ClassVar[tuple[str, ...]] = (
+        "logp_old",
+    )  # it has none, which a loss that takes a ratio refuses unless told otherwise
     needs: ClassVar[tuple[str, ...]] = ("solution",)
 
     def __call__(self, groups: list[Group], ctx: Ctx) -> list[Group]:

@@ -32,7 +32,9 @@ class Sample(Part):
 
     def __post_init__(self) -> None:
         if self.n < 1:
-            raise SharpenError(f"Sample: n is {self.n}, and a group needs at least one trace. Set Sample.n to 1 or more.")
+            raise SharpenError(
+                f"Sample: n is {self.n}, and a group needs at least one trace. Set Sample.n to 1 or more."
+            )
         if self.temperature < 0 or not 0 < self.top_p <= 1:
             raise SharpenError(
                 f"Sample: temperature {self.temperature} and top_p {self.top_p} describe no distribution; temperature is 0 or "

@@ -99,6 +99,13 @@ def plan(trainer: Trainer) -> Plan:
     # float32: weights 4 bytes; of a trained parameter also its gradient and two moments
     memory = 4 * (total + copies) + 12 * trained * len({id(x.optimiser) for x in trainer.learners})
     return Plan(
-        problems, problems * per_group, limit, problems * generating * limit, tuple(updates), recipe.loop.iterations, total,
-        trained, memory,
+        problems,
+        problems * per_group,
+        limit,
+        problems * generating * limit,
+        tuple(updates),
+        recipe.loop.iterations,
+        total,
+        trained,
+        memory,
     )

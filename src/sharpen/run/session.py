@@ -17,11 +17,11 @@ from sharpen.evaluate import evaluate
 from sharpen.evaluation import Evaluation
 from sharpen.loop import Trainer
 from sharpen.recipe import Recipe
-from sharpen.run import files
-from sharpen.run.directory import RunDir
 from sharpen.recipes import all_recipes
+from sharpen.run import files
 from sharpen.run.compose import compose
 from sharpen.run.diagnose import Finding
+from sharpen.run.directory import RunDir
 from sharpen.run.manifest import manifest
 from sharpen.run.setup import Setup, Silent, Watcher, open_policy, open_task
 from sharpen.run.telling import evaluation_of, findings, tell
@@ -73,9 +73,9 @@ def train(
         results = Results(run.evaluation)
         if not results.has("before"):
             results.add("before", trainer, setup, watcher)
-        found = run.newest() if resume else None
-        if found is not None:
-            trainer.load(found[1])
+        last = run.newest() if resume else None
+        if last is not None:
+            trainer.load(last[1])
         run.rewind(trainer.ctx.step)
         iterate(trainer, run, setup, watcher)
         if not results.has("after"):

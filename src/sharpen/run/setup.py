@@ -111,7 +111,9 @@ def round_trip(actor: LanguageActor, task: Task) -> None:
         for text in texts:
             back = actor.decode(actor.encode(text))
             if back != text and back.strip() != text.strip():
-                at = next((i for i, (a, b) in enumerate(zip(text, back, strict=False)) if a != b), min(len(text), len(back)))
+                at = next(
+                    (i for i, (a, b) in enumerate(zip(text, back, strict=False)) if a != b), min(len(text), len(back))
+                )
                 raise SharpenError(
                     f"The model's tokenizer does not give back the text of problem {problem.key!r}: at character {at} "
                     f"{text[at : at + 20]!r} became {back[at : at + 20]!r}. Use a tokenizer that knows these characters (the nano "

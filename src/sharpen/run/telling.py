@@ -22,11 +22,10 @@ def findings(run: RunDir, recipes: Iterable[str]) -> list[diagnose.Finding]:
     """What went wrong in a run, in words."""
     splits = evaluation_of(run.path)["splits"]
     sides = {
-        when: {s: Evaluation.from_plain(e[when]) for s, e in splits.items() if when in e} for when in ("before", "after")
+        when: {s: Evaluation.from_plain(e[when]) for s, e in splits.items() if when in e}
+        for when in ("before", "after")
     }
-    known = diagnose.Setup(
-        max_tokens=run.manifest()["max_tokens"], recipes=frozenset(recipes)
-    )
+    known = diagnose.Setup(max_tokens=run.manifest()["max_tokens"], recipes=frozenset(recipes))
     return diagnose.diagnose(run.read_metrics(), sides["before"], sides["after"], known)
 
 

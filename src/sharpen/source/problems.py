@@ -41,7 +41,7 @@ class Pass(Part):
         """The next `n` of the epoch, and of the next ones when it ends."""
         problems = ctx.task.fixed(self.split, self.size)
         left = ctx.state(self)["left"]
-        out = []
+        out: list[Problem] = []
         while len(out) < n:
             if not left:
                 left += ctx.rng.sample(range(len(problems)), len(problems))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sharpen.errors import SharpenError
 from sharpen.task.procedural import share
@@ -22,6 +22,10 @@ def reckon(a: int, op: str, b: int) -> int:
     return (a + b if op == "+" else a - b if op == "-" else a * b) % 10
 
 
+HABITS = tuple((f"{a}*{b}", str((a * b + 1) % 10), 0.6) for a in range(10) for b in (6, 7, 8, 9))
+"""A careless teacher's tables: six times in ten the products by 6 to 9 come out one too high."""
+
+
 @dataclass(frozen=True)
 class Chain(Worked):
     """Sizes are numbers of operations. Prompt `3+4*7-2?`; steps `3+4=7`, `7*7=9`, `9-2=7`; answer `#7`.
@@ -31,10 +35,11 @@ class Chain(Worked):
     """
 
     low: int = 5
-    high: int = 6
-    harder_low: int = 7
-    harder_high: int = 8
-    habits: tuple[tuple[str, str, float], ...] = ()
+    high: int = 7
+    harder_low: int = 8
+    harder_high: int = 10
+    habits: tuple[tuple[str, str, float], ...] = HABITS
+    sloppy: float = field(default=0.11, kw_only=True)
 
     name = "chain"
 
@@ -114,6 +119,14 @@ class Chain(Worked):
             steps.append(f"{value}{op}{digit}={said}")
             value = said
         return (*steps, f"{MARK}{value}")
+
+    def lesson(self, rng: random.Random) -> tuple[Problem, tuple[str, ...]]:
+        """A chain of any length, short ones oftener, with slips and habits. No test problem is among them."""
+        sizes = range(1, self.harder_high + 1)
+        while True:
+            problem = self.make(rng.choices(sizes, [0.85**k for k in sizes])[0], rng)
+            if problem.info["category"] > self.high or self.split_of(problem) == "train":
+                return problem, self.corrupt(problem, rng, self.sloppy)
 
     def habit(self, fact: str, rng: random.Random) -> int | None:
         """The digit that habit writes for a fact this time, if it does."""

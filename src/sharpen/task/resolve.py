@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import inspect
 import json
 import sys
@@ -12,20 +11,18 @@ from collections.abc import Mapping
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from sharpen.errors import SharpenError, near
+from sharpen.task import builtin
 from sharpen.task.base import Task
 from sharpen.task.files import SUFFIXES, Files
 from sharpen.task.gym import Gym, gym_fields
 from sharpen.task.hf import HF
 
-BUILTIN = "sharpen.task.builtin"
-"""The module whose public task classes are known by their `name`."""
-
-
-def builtin(module: str = BUILTIN) -> dict[str, type[Task]]:
-    """The built-in tasks by name: every concrete task class that the module holds."""
-    found = vars(importlib.import_module(module)).values()
-    classes = [c for c in found if isinstance(c, type) and issubclass(c, Task) and not inspect.isabstract(c)]
-    return {c.name: c for c in classes if isinstance(getattr(c, "name", None), str)}
+ADAPTERS = {
+    "gym:NAME": "a data set of reasoning-gym, judged by its own score_answer",
+    "FILE.jsonl, FILE.parquet": "problems of your own: a prompt and an answer a row",
+    "hf:ID_OR_PATH": "a Hugging Face data set in the format of GSM8K or MATH",
+}
+"""Tasks made from something outside, by how they are named."""
 
 
 def task_of(spec: str, **options: Any) -> Task:

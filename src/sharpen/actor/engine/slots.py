@@ -92,7 +92,9 @@ class SlotCache(Cache):
 
     def _write(self, store: Tensor, new: Tensor) -> Tensor:
         store.view(self.slots * self.length, -1).index_copy_(
-            0, self.place, new.reshape(self.rows, -1).to(store.dtype)  # autocast gives keys and values of two types
+            0,
+            self.place,
+            new.reshape(self.rows, -1).to(store.dtype),  # autocast gives keys and values of two types
         )
         return store[: self.rows, : self.reach].transpose(1, 2)
 
