@@ -61,7 +61,8 @@ def test_verdicts():
     up = says((0.12, 0.6), (0.74, 0.9))
     assert up == (
         "The model learned: on new problems of the training kind, the share of right answers rose from 12.0 % (10.0 to "
-        "14.0) to 74.0 % (72.0 to 76.0); the 95 % intervals lie apart. It did not only sharpen: with 16 tries it solves "
+        "14.0) to 74.0 % (72.0 to 76.0); the 95 % intervals lie apart. It did not only sharpen: with 16 tries it "
+        "solves "
         "more than before, pass@16 went from 60.0 % (58.0 to 62.0) to 90.0 % (88.0 to 92.0)."
     )
     assert "It mostly sharpened: it finds more often what it could find before in 16 tries" in says(

@@ -59,7 +59,8 @@ def test_a_turn_goes_on_where_the_model_stopped():
 def test_a_template_that_rewrites_the_past_is_refused():
     actor = nano_actor()
     actor.tokenizer.chat_template = (
-        "{% for m in messages %}{% if m['role'] == 'assistant' and not loop.last %}(cut){% else %}{{ m['content'] }}{% endif %}"
+        "{% for m in messages %}{% if m['role'] == 'assistant' and not loop.last %}(cut){% else %}{{ m['content'] "
+        "}}{% endif %}"
         "{{ eos_token }}{% endfor %}"
     )
     with pytest.raises(SharpenError, match="rewrites earlier turns"):
@@ -68,7 +69,10 @@ def test_a_template_that_rewrites_the_past_is_refused():
 
 def test_demonstrations_end_with_the_end_token():
     s = nano_actor().given("#7")
-    assert s.trainable and s.logp is None and s.atoms[-1] == 2 and len(s) == 3
+    assert s.trainable
+    assert s.logp is None
+    assert s.atoms[-1] == 2
+    assert len(s) == 3
 
 
 def test_a_prompt_longer_than_the_context_is_refused():
@@ -112,7 +116,8 @@ def test_several_turns_and_contexts_of_one_trace():
         s.put("n", float(k))
     batch = actor.collate([trace], torch.tensor([0]), ("n", "logp_old"))
     assert batch.cols["n"].tolist() == [0] * 3 + [1] * 2 + [2] * 2
-    assert batch.segment.tolist() == [0, 0, 0, 1, 1, 2, 2] and batch.trace.tolist() == [0] * 7
+    assert batch.segment.tolist() == [0, 0, 0, 1, 1, 2, 2]
+    assert batch.trace.tolist() == [0] * 7
     assert bool(batch.cols["logp_old"].isnan().all())
     with torch.no_grad():
         got = actor.score(batch).logp
@@ -142,7 +147,9 @@ def test_padding_changes_nothing():
 def test_lora_trains_only_adapters_and_is_its_own_reference(tmp_path):
     actor = nano_actor(lora=2)
     names = [n for n, _ in actor.parameters()]
-    assert names and all("lora_" in n for n in names) and set(actor.weights()) == set(names)
+    assert names
+    assert all("lora_" in n for n in names)
+    assert set(actor.weights()) == set(names)
     ref = actor.freeze()
     assert ref.module is actor.module  # no second copy of the weights
     p = Problem("p", "ab")
@@ -196,7 +203,8 @@ def test_saved_and_loaded_again(tmp_path):
     actor.export(tmp_path / "m")
     again = load_language(tmp_path / "m", ModelSetup(device="cpu"))
     assert weights_equal(actor.weights(), again.weights())
-    assert again.max_context == 64 and again.rate == 2e-4
+    assert again.max_context == 64
+    assert again.rate == 2e-4
     assert not list((tmp_path / "m").glob("*.bin"))
 
 
@@ -242,7 +250,8 @@ def test_pad_falls_back_to_the_end_token():
     actor = wrap(
         nano_model(Nano(width=16, layers=1, heads=2, context=64)), tokenizer, ModelSetup(device="cpu", max_tokens=3)
     )
-    assert actor.tokenizer.pad_token_id == 2 and len(ask(actor)[1]) > 0
+    assert actor.tokenizer.pad_token_id == 2
+    assert len(ask(actor)[1]) > 0
 
 
 def test_unknown_extras_are_refused():

@@ -68,7 +68,8 @@ def test_parallel_samples_of_one_program_and_deep_chains_join_one_batch():
 
     actor = ScriptedActor(lambda context, rng: str(rng.randrange(10**6)))
     traces = run(branches, 2, {"policy": actor})
-    assert actor.batches == [6] and len(traces[0]) == 3
+    assert actor.batches == [6]
+    assert len(traces[0]) == 3
     assert len({t.text for ts in traces for t in ts}) == 6
     run(deep, 3, {"policy": actor})
     assert actor.batches == [6, 3]
@@ -85,10 +86,10 @@ def test_seeds_do_not_depend_on_what_others_do():
     again = [t[0].text for t in run(chatty, 4, {"policy": actor}, random.Random(7))]
     other = [t[0].text for t in run(chatty, 4, {"policy": actor}, random.Random(8))]
     plain = [t[0].text for t in run(answer, 4, {"policy": actor}, random.Random(7))]
-    assert first == again and first != other
-    assert (
-        first[0] == plain[0] and first[1] != plain[1]
-    )  # the first asks once in both, the others spend seeds of their own
+    assert first == again
+    assert first != other
+    assert first[0] == plain[0]
+    assert first[1] != plain[1]
 
 
 def test_two_actors_are_batched_apart():

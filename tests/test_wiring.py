@@ -32,7 +32,8 @@ def test_every_recipe_is_wired():
 
 def test_missing_credit_names_the_loss_and_the_parts_that_write_it():
     text = refusal(collect=(Sample(4), Verify(), Total(), Annotate("ref")))
-    assert "PPOClip reads 'adv'" in text and "GroupNorm" in text
+    assert "PPOClip reads 'adv'" in text
+    assert "GroupNorm" in text
 
 
 def test_missing_reference():
@@ -46,14 +47,16 @@ def test_total_before_verify():
 def test_a_reward_after_credit_would_be_ignored():
     late = (Sample(4), Verify(), Total(), GroupNorm(), Annotate("ref"), Total({"correct": 2.0}))
     text = refusal(collect=late)
-    assert "Total writes 'reward' after GroupNorm has used it" in text and "Put Total before GroupNorm" in text
+    assert "Total writes 'reward' after GroupNorm has used it" in text
+    assert "Put Total before GroupNorm" in text
 
 
 def test_predicates_are_checked_too():
     text = refusal(
         collect=(Sample(4), Refill((Sample(4),), keep=mixed), Verify(), Total(), Annotate("ref"), GroupNorm())
     )
-    assert "Refill reads 'solved'" in text and "Verify" in text
+    assert "Refill reads 'solved'" in text
+    assert "Verify" in text
 
 
 def test_what_only_a_branch_writes_is_not_counted_on():

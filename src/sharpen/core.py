@@ -1,11 +1,11 @@
 """Parts, and the check that they fit together.
 
-A part is a frozen dataclass of hyper-parameters whose behaviour is its `__call__`. It declares the columns it `reads` and
-`writes` and what it `needs` of a task. `Wiring` walks a recipe in the order it will run and refuses one in which a part
-reads what nothing before it wrote, or rewrites what was used already: a mis-wired recipe fails when it is built.
+A part is a frozen dataclass of hyper-parameters whose behaviour is its `__call__`. It declares the columns it `reads`
+and `writes` and what it `needs` of a task. `Wiring` walks a recipe in the order it will run and refuses one in which a
+part reads what nothing before it wrote, or rewrites what was used already: a mis-wired recipe fails when it is built.
 
-Names of columns: `traces` (there are some), `solved`, `reward:NAME` (one named reward, `reward:*` when only the task knows
-the names), `reward` (their total), and per-atom columns by their own name (`logp_old`, `adv`, ...).
+Names of columns: `traces` (there are some), `solved`, `reward:NAME` (one named reward, `reward:*` when only the task
+knows the names), `reward` (their total), and per-atom columns by their own name (`logp_old`, `adv`, ...).
 """
 
 from __future__ import annotations
@@ -27,9 +27,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 class Part:
     """Base of every part. Subclasses are frozen dataclasses and final; vary one with `dataclasses.replace`.
 
-    `reads`, `writes`, `needs` are class variables, or properties where they depend on the fields. A part that adds traces to
-    groups which have some makes every column of theirs incomplete, but for what it writes and what it `keeps`. A part that remembers
-    something between iterations returns its first memory from `init` and finds it again with `ctx.state(self)`.
+    `reads`, `writes`, `needs` are class variables, or properties where they depend on the fields. A part that adds
+    traces to groups which have some makes every column of theirs incomplete, but for what it writes and what it
+    `keeps`. A part that remembers something between iterations returns its first memory from `init` and finds it again
+    with `ctx.state(self)`.
     """
 
     reads: ClassVar[tuple[str, ...]] = ()
@@ -50,7 +51,9 @@ class Part:
 class Stage(Protocol):
     """Groups in, groups out: rollouts, searches, rewards, filters, relabelling, annotation, credit, stores."""
 
-    def __call__(self, groups: list[Group], ctx: Ctx) -> list[Group]: ...
+    def __call__(self, groups: list[Group], ctx: Ctx) -> list[Group]:
+        """Do it."""
+        ...
 
 
 def reads(*names: str) -> Callable[[F], F]:
@@ -123,7 +126,8 @@ class Wiring:
         for name in part.writes:
             if name in self.used and name not in wanted and name != "traces":
                 raise SharpenError(
-                    f"Recipe {self.recipe!r}: {kind} writes {name!r} after {self.used[name]} has used it, so what it writes "
+                    f"Recipe {self.recipe!r}: {kind} writes {name!r} after {self.used[name]} has used it, so what it "
+                    "writes "
                     f"would be ignored. Put {kind} before {self.used[name]}."
                 )
         self.require(part)
@@ -144,8 +148,10 @@ class Wiring:
         for need in part.needs:
             if need not in self.task.gives:
                 raise SharpenError(
-                    f"Recipe {self.recipe!r}: {type(part).__name__} needs {need!r} of the task, and task {self.task.name!r} "
-                    f"gives only {', '.join(sorted(self.task.gives)) or 'nothing'}. Choose another task (`sharpen tasks` "
+                    f"Recipe {self.recipe!r}: {type(part).__name__} needs {need!r} of the task, and task "
+                    f"{self.task.name!r} "
+                    f"gives only {', '.join(sorted(self.task.gives)) or 'nothing'}. Choose another task (`sharpen "
+                    "tasks` "
                     f"says what each gives) or a recipe without {type(part).__name__}."
                 )
 

@@ -41,9 +41,9 @@ class Metrics:
 class Ctx:
     """Shared by the parts of one run. All randomness comes from `rng` and `gen`; both are checkpointed.
 
-    `knobs` are numbers that one part turns for another, `stores` are named lists of problems or groups that stages fill and
-    sources draw from, `last` are the metrics of the iteration before, `touched` names the actors whose weights an update has
-    changed in this iteration.
+    `knobs` are numbers that one part turns for another, `stores` are named lists of problems or groups that stages
+    fill and sources draw from, `last` are the metrics of the iteration before, `touched` names the actors whose
+    weights an update has changed in this iteration.
     """
 
     def __init__(

@@ -35,7 +35,8 @@ def evaluate(
     program: Program | None = None,
     seed: int = 0,
 ) -> tuple[Evaluation, list[list[Trace]]]:
-    """Accuracy and pass@k over `samples` samples of the same `problems` problems each time; the traces, greedy one first.
+    """Accuracy and pass@k over `samples` samples of the same `problems` problems each time; the traces, greedy one
+    first.
 
     The intervals are 95 % percentile bootstraps over problems, so they speak of other problems of the kind.
     """

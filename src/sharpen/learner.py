@@ -38,7 +38,9 @@ class Gap:
             self.atoms += len(gap)
 
     def check(self, limit: float, ctx: Ctx) -> None:
-        """Stop the run where the mean is over `limit`: weights were stale, or sampling and training compute different things."""
+        """Stop the run where the mean is over `limit`: weights were stale, or sampling and training compute different
+        things.
+        """
         if not self.atoms:
             return
         mean = self.total / self.atoms
@@ -47,8 +49,10 @@ class Gap:
         if not mean <= limit:
             raise SharpenError(
                 f"Rollout and training disagree in iteration {ctx.step}: the log-probs of the sampled tokens differ by "
-                f"{mean:.2g} on average (limit {limit:.2g}), so every ratio would be wrong. The engine has stale or partial "
-                "weights, or computes in another precision. The step was not applied; a recipe that means this to be so "
+                f"{mean:.2g} on average (limit {limit:.2g}), so every ratio would be wrong. The engine has stale or "
+                "partial "
+                "weights, or computes in another precision. The step was not applied; a recipe that means this to be "
+                "so "
                 "waives the check `agreement` by name."
             )
 
@@ -155,12 +159,15 @@ class Learner:
         norm = float(torch.nn.utils.clip_grad_norm_(parameters, self.update.optimiser.clip))
         if not math.isfinite(norm):
             raise SharpenError(
-                f"The gradient of update {self.name!r} is {norm} in iteration {ctx.step}, and the step was not applied. Lower the "
-                f"learning rate (`--set AdamW.lr={rate / 3:.0e}`) or compute in float32; the last checkpoint is untouched."
+                f"The gradient of update {self.name!r} is {norm} in iteration {ctx.step}, and the step was not "
+                "applied. Lower the "
+                f"learning rate (`--set AdamW.lr={rate / 3:.0e}`) or compute in float32; the last checkpoint is "
+                "untouched."
             )
         if norm == 0 and heard and "gradient" not in ctx.recipe.waive:
             raise SharpenError(
-                f"No gradient reached the weights in update {self.name!r} of iteration {ctx.step}, although some rows carry credit. "
+                f"No gradient reached the weights in update {self.name!r} of iteration {ctx.step}, although some rows "
+                "carry credit. "
                 "A loss has been cut off from the policy, or every trained parameter is frozen: look at the terms with "
                 "`sharpen show`, and at the LoRA options."
             )
@@ -188,7 +195,10 @@ class Learner:
         return self.actor.collate(chosen, group[micro], columns, some)
 
     def _bundles(self, rows: list[Trace], group: Tensor, sets: Sets | None, whole: Batch) -> list[list[int]]:
-        """Rows that must share a micro-batch; those no term sends any gradient through are left out (never counted out)."""
+        """Rows that must share a micro-batch.
+
+        Those no term sends any gradient through are left out (never counted out).
+        """
         terms = self.update.terms
         if sets is not None:
             return connected(len(rows), sets.members)
@@ -225,6 +235,8 @@ class Learner:
         at = int(batch.trace[bad][0]) if bool(bad.any()) else 0
         trace = batch.traces[at]
         raise SharpenError(
-            f"The loss of update {self.name!r} is not finite; first on problem {trace.problem.key!r}, text {trace.text[:120]!r}. "
-            "The step was not applied and the last checkpoint is untouched. Lower the learning rate, or compute in float32."
+            f"The loss of update {self.name!r} is not finite; first on problem {trace.problem.key!r}, text "
+            f"{trace.text[:120]!r}. "
+            "The step was not applied and the last checkpoint is untouched. Lower the learning rate, or compute in "
+            "float32."
         )

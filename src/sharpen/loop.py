@@ -21,7 +21,9 @@ from sharpen.types import Group
 
 @dataclass(frozen=True)
 class Iteration:
-    """What one iteration did: its number, the groups as they reached the updates, the means of its metrics, all costs so far."""
+    """What one iteration did: its number, the groups as they reached the updates, the means of its metrics, all costs
+    so far.
+    """
 
     step: int
     groups: list[Group]
@@ -30,7 +32,10 @@ class Iteration:
 
 
 class Trainer:
-    """A recipe at work on a task with a policy. `state` is everything a run depends on; `load` takes it over to the bit."""
+    """A recipe at work on a task with a policy. `state` is everything a run depends on.
+
+    `load` takes it over to the bit.
+    """
 
     def __init__(self, recipe: Recipe, task: Task, policy: Actor, *, seed: int = 0, micro_tokens: int = 16384) -> None:
         check(recipe, task)
@@ -60,7 +65,9 @@ class Trainer:
         return self.ctx.step >= self.recipe.loop.iterations
 
     def step(self) -> Iteration:
-        """One iteration: draw problems, run the stages, make the updates, show the source what became of its problems."""
+        """One iteration: draw problems, run the stages, make the updates, show the source what became of its
+        problems.
+        """
         ctx, recipe = self.ctx, self.recipe
         ctx.touched.clear()
         for name, spec in recipe.actors:
@@ -106,8 +113,10 @@ class Trainer:
         limit = self.ctx.actors["policy"].agreement
         if not gap <= limit:
             raise SharpenError(
-                f"Before the first update the reference must be the policy itself, yet their log-probs differ by {gap:.2g} on "
-                f"average (limit {limit:.2g}). The reference was loaded from other weights or scores at another temperature."
+                "Before the first update the reference must be the policy itself, yet their log-probs differ by "
+                f"{gap:.2g} on "
+                f"average (limit {limit:.2g}). The reference was loaded from other weights or scores at another "
+                "temperature."
             )
 
     # ------------------------------------------------------------------ state
@@ -138,12 +147,14 @@ class Trainer:
         ctx = self.ctx
         if state["recipe"] != self.recipe.name or state["states"].keys() != ctx.states.keys():
             raise SharpenError(
-                f"The checkpoint is of recipe {state['recipe']!r} with the memories {sorted(state['states'])}, and this run is of "
+                f"The checkpoint is of recipe {state['recipe']!r} with the memories {sorted(state['states'])}, and "
+                "this run is of "
                 f"{self.recipe.name!r} with {sorted(ctx.states)}. Resume with the recipe the run was started with."
             )
         if state["learners"].keys() != {x.name for x in self.learners}:
             raise SharpenError(
-                f"The checkpoint has optimisers {sorted(state['learners'])}, this recipe {sorted(x.name for x in self.learners)}. "
+                f"The checkpoint has optimisers {sorted(state['learners'])}, this recipe "
+                f"{sorted(x.name for x in self.learners)}. "
                 "Resume with the recipe the run was started with."
             )
         ctx.step, ctx.seed = state["step"], state["seed"]

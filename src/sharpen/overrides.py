@@ -32,7 +32,8 @@ def _one(recipe: R, change: str) -> R:
     fields = {f.name: f for f in dataclasses.fields(part)}  # type: ignore[arg-type]
     if name not in fields:
         raise SharpenError(
-            f"`--set {change}`: {where} has no field {name!r}. {near(name, fields)} `sharpen show` prints them with their values."
+            f"`--set {change}`: {where} has no field {name!r}. {near(name, fields)} `sharpen show` prints them with "
+            "their values."
         )
     kind = typing.get_type_hints(type(part))[name]
     value = parse(text.strip(), kind, f"--set {change}")
@@ -60,16 +61,13 @@ def _find(parts: Mapping[str, Part], where: str, change: str) -> Part:
 
 def _brief(part: Part) -> str:
     """A part in a few words, enough to tell it from others of its kind."""
-    shown = [
-        f"{f.name}={getattr(part, f.name)!r}"
-        for f in dataclasses.fields(part)  # type: ignore[arg-type]
-        if isinstance(getattr(part, f.name), (int, float, str)) and getattr(part, f.name) != f.default
-    ]
-    inner = [
-        type(getattr(part, f.name)).__name__
-        for f in dataclasses.fields(part)
-        if isinstance(getattr(part, f.name), Part)
-    ]  # type: ignore[arg-type]
+    inner, shown = [], []
+    for f in dataclasses.fields(part):  # type: ignore[arg-type]
+        value = getattr(part, f.name)
+        if isinstance(value, Part):
+            inner.append(type(value).__name__)
+        elif isinstance(value, (int, float, str)) and value != f.default:
+            shown.append(f"{f.name}={value!r}")
     return f"{type(part).__name__}({', '.join([*inner, *shown][:3])})"
 
 

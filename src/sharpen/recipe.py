@@ -21,22 +21,28 @@ if TYPE_CHECKING:
 class Source(Protocol):
     """Where problems come from. `observe` is shown every group, also those that were refused."""
 
-    def draw(self, n: int, ctx: Ctx) -> list[Problem] | list[Group]: ...
+    def draw(self, n: int, ctx: Ctx) -> list[Problem] | list[Group]:
+        """New problems, or ready groups."""
+        ...
 
-    def observe(self, groups: list[Group], ctx: Ctx) -> None: ...
+    def observe(self, groups: list[Group], ctx: Ctx) -> None:
+        """What became of them."""
+        ...
 
 
 class Rows(Protocol):
     """Which traces an update trains on, and which sets of them it compares."""
 
-    def __call__(self, groups: list[Group], ctx: Ctx) -> tuple[list[Trace], Sets | None]: ...
+    def __call__(self, groups: list[Group], ctx: Ctx) -> tuple[list[Trace], Sets | None]:
+        """Choose."""
+        ...
 
 
 class Loss(Protocol):
     """A pure function of scores and columns; one entry per `unit` (or per set), not yet reduced.
 
-    `wants` are extras the actor must score. `silent_where` names a column with this property: on a trace where it is zero
-    at every atom, the loss sends no gradient, so the trace costs no backward pass.
+    `wants` are extras the actor must score. `silent_where` names a column with this property: on a trace where it is
+    zero at every atom, the loss sends no gradient, so the trace costs no backward pass.
     """
 
     unit: ClassVar[Unit | Literal["set"]]
@@ -44,17 +50,20 @@ class Loss(Protocol):
     wants: ClassVar[tuple[str, ...]]
     silent_where: ClassVar[str | None]
 
-    def __call__(self, new: Scored, batch: Batch) -> Tensor: ...
+    def __call__(self, new: Scored, batch: Batch) -> Tensor:
+        """One number a unit, to be minimised."""
+        ...
 
 
 @dataclass(frozen=True)
 class Term(Part):
     """A loss, its weight, and what it is a mean of.
 
-    `mean_over`: `atom` divides the sum by the number of atoms of the optimiser step; `trace` first averages inside each trace,
-    then over traces; `horizon` divides by traces x `horizon`, a constant (Dr. GRPO). `where` names a 0/1 column: the loss
-    sees only those atoms, and the denominator counts only them. `weight_by` names a column that multiplies without
-    entering the denominator. Denominators are taken over the whole optimiser step, never a micro-batch.
+    `mean_over`: `atom` divides the sum by the number of atoms of the optimiser step; `trace` first averages inside
+    each trace, then over traces; `horizon` divides by traces x `horizon`, a constant (Dr. GRPO). `where` names a 0/1
+    column: the loss sees only those atoms, and the denominator counts only them. `weight_by` names a column that
+    multiplies without entering the denominator. Denominators are taken over the whole optimiser step, never a
+    micro-batch.
     """
 
     loss: Any
@@ -87,8 +96,8 @@ class Term(Part):
 class AdamW(Part):
     """AdamW (1711.05101), and how its rate runs.
 
-    `lr` None is the model's own rate (`scale` times it): a size-dependent number is not a recipe's to know. Gradients are
-    clipped to the norm `clip`. The rate rises linearly over the first `warmup` optimiser steps.
+    `lr` None is the model's own rate (`scale` times it): a size-dependent number is not a recipe's to know. Gradients
+    are clipped to the norm `clip`. The rate rises linearly over the first `warmup` optimiser steps.
     """
 
     lr: float | None = None
@@ -146,7 +155,9 @@ class Policy(Part):
 
 @dataclass(frozen=True)
 class Frozen(Part):
-    """A copy of another actor that gradient never reaches: a reference (`never` refreshed) or an opponent (each `iteration`)."""
+    """A copy of another actor that gradient never reaches: a reference (`never` refreshed) or an opponent (each
+    `iteration`).
+    """
 
     of: str = "policy"
     refresh: Literal["never", "iteration"] = "never"
@@ -188,7 +199,8 @@ def check(recipe: Recipe, task: Task | None = None) -> None:
     for update in recipe.updates:
         if update.actor not in names:
             raise SharpenError(
-                f"Recipe {recipe.name!r}: an update trains the actor {update.actor!r}; its actors are {', '.join(names)}."
+                f"Recipe {recipe.name!r}: an update trains the actor {update.actor!r}; its actors are "
+                f"{', '.join(names)}."
             )
         update.wire(wiring)
     for name, spec in recipe.actors:

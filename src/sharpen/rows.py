@@ -29,7 +29,8 @@ def solved(trace: Trace) -> bool:
 class Traces(Part):
     """Every trace that passes `where` and has something to train.
 
-    `most` > 0 keeps at most so many of a problem, different texts first come first (ReST-EM caps at 10: 2312.06585, section 4).
+    `most` > 0 keeps at most so many of a problem, different texts first come first (ReST-EM caps at 10: 2312.06585,
+    section 4).
     """
 
     where: Callable[[Trace], bool] = every

@@ -27,9 +27,9 @@ Message = Mapping[str, str]
 class Problem:
     """One thing to solve.
 
-    `key` names it for curricula and logs and is the same in every epoch. `prompt` is a string, a sequence of messages, or
-    whatever the actor of another modality understands. `solution` is a worked solution, one string a step, the last of
-    which gives the answer. `parent` is the key of the problem from whose trace this one was made.
+    `key` names it for curricula and logs and is the same in every epoch. `prompt` is a string, a sequence of messages,
+    or whatever the actor of another modality understands. `solution` is a worked solution, one string a step, the last
+    of which gives the answer. `parent` is the key of the problem from whose trace this one was made.
     """
 
     key: str
@@ -66,10 +66,10 @@ class Sampling:
 class Segment:
     """One stretch of a trace: tokens `int64[n]`, or latents `float32[n, ...]` of a denoising chain.
 
-    `trainable` (may gradient reach it?) and `by` with `logp` (who drew it, with which log-probs?) are two facts. Trees are
-    traces that share segment objects. `fresh` starts a new context: what came before is not seen by what follows.
-    `moved` marks atoms drawn in another context than the one they stand in; a ratio over them is refused unless the loss
-    says how to treat them. `cols` holds one `float32[n]` per named per-atom column.
+    `trainable` (may gradient reach it?) and `by` with `logp` (who drew it, with which log-probs?) are two facts. Trees
+    are traces that share segment objects. `fresh` starts a new context: what came before is not seen by what follows.
+    `moved` marks atoms drawn in another context than the one they stand in; a ratio over them is refused unless the
+    loss says how to treat them. `cols` holds one `float32[n]` per named per-atom column.
     """
 
     atoms: Tensor
@@ -103,8 +103,9 @@ class Segment:
 class Trace:
     """Segments along one path, what they earned, and how they ended.
 
-    `rewards` are raw and named, each in the range its task states; `reward` is the total that a recipe made of them (None
-    until one did). `solved` is the task's verdict. `episode` ties traces that belong together (speakers, context windows).
+    `rewards` are raw and named, each in the range its task states; `reward` is the total that a recipe made of them
+    (None until one did). `solved` is the task's verdict. `episode` ties traces that belong together (speakers, context
+    windows).
     """
 
     problem: Problem

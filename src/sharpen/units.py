@@ -68,7 +68,9 @@ class Table:
         return torch.tensor(out, dtype=torch.long)
 
     def get(self, name: str) -> Tensor:
-        """`float32[n]`: a value per unit: `reward` (the total, or a segment's own), a named reward, or a number in its info."""
+        """`float32[n]`: a value per unit: `reward` (the total, or a segment's own), a named reward, or a number in its
+        info.
+        """
         return torch.tensor([_value(e, name) for e in self.entries], dtype=torch.float32)
 
     def spread(self, name: str, values: Tensor, mode: Literal["set", "add", "mul"] = "set") -> None:
@@ -91,7 +93,8 @@ def _key(entry: Entry, key: str) -> Hashable:
             value: Hashable = info[key]
             return value
     raise SharpenError(
-        f"Peers by {key!r}: a trace of {entry.trace.problem.key!r} has no such fact. Known: {', '.join(KEYS)}, and what the "
+        f"Peers by {key!r}: a trace of {entry.trace.problem.key!r} has no such fact. Known: {', '.join(KEYS)}, and "
+        "what the "
         f"task writes into a problem's info ({', '.join(entry.trace.problem.info) or 'nothing here'})."
     )
 

@@ -1,8 +1,6 @@
 """From what a user writes to a task."""
 
 import random
-import sys
-import types
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -13,7 +11,7 @@ from sharpen.errors import SharpenError
 from sharpen.task.base import Task
 from sharpen.task.files import Files
 from sharpen.task.hf import HF
-from sharpen.task.resolve import BUILTIN, builtin, task_of
+from sharpen.task.resolve import task_of
 from sharpen.types import Problem, Trace
 
 
@@ -39,13 +37,10 @@ class Toy(Task):
 
 @pytest.fixture(autouse=True)
 def _toys(monkeypatch: pytest.MonkeyPatch) -> None:
-    module = types.ModuleType(BUILTIN)
-    vars(module).update(Toy=Toy, Task=Task, number=3)
-    monkeypatch.setitem(sys.modules, BUILTIN, module)
+    monkeypatch.setattr("sharpen.task.resolve.builtin", lambda: {"toy": Toy})
 
 
 def test_built_in_tasks_with_typed_options() -> None:
-    assert builtin() == {"toy": Toy}
     assert task_of("toy") == Toy()
     assert task_of("toy", low="3", share="1e-1", deep="yes", label="x") == Toy(3, 0.1, True, "x")
     assert task_of("toy", low=3, share=2, deep=True, label="none") == Toy(3, 2.0, True, None)

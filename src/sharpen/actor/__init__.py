@@ -1,0 +1,1 @@
+"""Actors: what draws and scores traces, whatever their atoms are."""

@@ -1,7 +1,7 @@
 """The language actor: any causal language model of Hugging Face transformers, with its tokenizer and chat template.
 
-Text becomes tokens once. What the model drew is never tokenised again: later turns are appended to the very tokens it drew,
-so the log-probs of a conversation are those of the conversation that took place.
+Text becomes tokens once. What the model drew is never tokenised again: later turns are appended to the very tokens it
+drew, so the log-probs of a conversation are those of the conversation that took place.
 """
 
 from __future__ import annotations
@@ -26,8 +26,9 @@ from sharpen.types import Batch, Problem, Sampling, Scored, Segment, Sets, Trace
 class LanguageActor(Actor):
     """A causal language model.
 
-    `compute` is the type of matrix products (parameters stay as they were loaded). With `adapter=False` a model with LoRA
-    adapters is used without them. `agreement` is how far, in mean absolute log-prob, rollout and training may differ.
+    `compute` is the type of matrix products (parameters stay as they were loaded). With `adapter=False` a model with
+    LoRA adapters is used without them. `agreement` is how far, in mean absolute log-prob, rollout and training may
+    differ.
     """
 
     def __init__(
@@ -95,7 +96,8 @@ class LanguageActor(Actor):
             if len(tokens) >= self.max_context:
                 raise SharpenError(
                     f"The prompt of problem {problem.key!r} has {len(tokens)} tokens, and the model's context holds "
-                    f"{self.max_context}, answer included. Shorten or drop that problem, or use a model with a longer context."
+                    f"{self.max_context}, answer included. Shorten or drop that problem, or use a model with a longer "
+                    "context."
                 )
             self._prompts[key] = torch.tensor(tokens)
         return [Segment(self._prompts[key], role="user", text=p if isinstance(p, str) else p[-1]["content"])]
@@ -107,12 +109,14 @@ class LanguageActor(Actor):
         before = [{"role": "user", "content": "."}, {"role": "assistant", "content": "."}]
         stem = self._render(before, generate=False)
         whole = self._render([*before, {"role": role, "content": text}], generate=True)
-        # the model's own turn ends with its end token, so what follows that token in the template is what is still to come
+        # the model's own turn ends with its end token, so what follows that token in the template is what is still to
+        # come
         ends = [i for i, t in enumerate(stem) if t in self._ends]
         start = ends[-1] + 1 if ends else len(stem)
         if whole[:start] != stem[:start]:
             raise SharpenError(
-                "This model's chat template rewrites earlier turns when a later one is added, so a conversation cannot be "
+                "This model's chat template rewrites earlier turns when a later one is added, so a conversation "
+                "cannot be "
                 "continued on the tokens the model drew. Use a template that only appends, or single-turn tasks."
             )
         return Segment(torch.tensor(whole[start:]), role=role, text=text)
@@ -154,7 +158,9 @@ class LanguageActor(Actor):
     def collate(
         self, traces: Sequence[Trace], groups: Tensor, columns: Sequence[str], sets: Sets | None = None
     ) -> Batch:
-        """One right-padded row a context; nothing after a row's end is seen by what stands before, so no mask is needed."""
+        """One right-padded row a context; nothing after a row's end is seen by what stands before, so no mask is
+        needed.
+        """
         rows = [(b, row) for b, t in enumerate(traces) for row in rows_of(t)]
         width = max(sum(len(s) for s in row) for _, row in rows)
         ids = torch.full((len(rows), width), self.tokenizer.pad_token_id)
@@ -229,7 +235,9 @@ class LanguageActor(Actor):
 
     @torch.no_grad()
     def _head_is_plain(self) -> bool:
-        """Whether logits are the output embedding of the decoder's last hidden state, which lets them be made in chunks."""
+        """Whether logits are the output embedding of the decoder's last hidden state, which lets them be made in
+        chunks.
+        """
         if not isinstance(self._head, nn.Linear):
             return False
         ids = torch.tensor([self._ends[:1] * 4], device=next(self.module.parameters()).device)
@@ -271,13 +279,15 @@ class LanguageActor(Actor):
         if mine.keys() != weights.keys():
             odd = sorted(mine.keys() ^ weights.keys())[:3]
             raise SharpenError(
-                f"The checkpoint's weights are of another model: {', '.join(odd)} ... stand in only one of the two. Resume with "
+                f"The checkpoint's weights are of another model: {', '.join(odd)} ... stand in only one of the two. "
+                "Resume with "
                 "the model and LoRA options the run was started with."
             )
         for name, tensor in mine.items():
             if tensor.shape != weights[name].shape:
                 raise SharpenError(
-                    f"The checkpoint's {name} has shape {tuple(weights[name].shape)}, the model's {tuple(tensor.shape)}: "
+                    f"The checkpoint's {name} has shape {tuple(weights[name].shape)}, the model's "
+                    f"{tuple(tensor.shape)}: "
                     "it is of another model. Resume with the model the run was started with."
                 )
             tensor.copy_(weights[name])
@@ -317,7 +327,8 @@ def end_tokens(model: Any, tokenizer: Any) -> list[int]:
         out += [] if more is None else [more] if isinstance(more, int) else list(more)
     if not out:
         raise SharpenError(
-            "The tokenizer has no end-of-text token and the model's configuration names none, so an answer could never end. "
+            "The tokenizer has no end-of-text token and the model's configuration names none, so an answer could "
+            "never end. "
             "Set `eos_token` in the model folder's tokenizer_config.json."
         )
     return list(dict.fromkeys(out))

@@ -20,8 +20,9 @@ SMALL = 20_000_000
 class ModelSetup:
     """How a model is loaded and run; nothing a recipe knows of.
 
-    `lora` > 0 trains adapters of that rank instead of the weights. `dtype` is the type of matrix products: parameters stay in
-    float32 under `bfloat16` as well. `max_tokens` limits one drawn segment, `max_context` prompt and answer together.
+    `lora` > 0 trains adapters of that rank instead of the weights. `dtype` is the type of matrix products: parameters
+    stay in float32 under `bfloat16` as well. `max_tokens` limits one drawn segment, `max_context` prompt and answer
+    together.
     """
 
     device: str = "auto"
@@ -71,7 +72,8 @@ def load_language(source: str | Path, setup: ModelSetup | None = None) -> Langua
     except (OSError, ValueError) as error:
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise SharpenError(
-            f"The model {name!r} could not be loaded: {first} Give a folder with config.json, safetensors weights and a tokenizer, "
+            f"The model {name!r} could not be loaded: {first} Give a folder with config.json, safetensors weights and "
+            "a tokenizer, "
             "or a hub id reachable from here (weights in pickle format are never loaded)."
         ) from error
     return wrap(model, tokenizer, setup)
@@ -87,7 +89,8 @@ def wrap(model: Any, tokenizer: Any, setup: ModelSetup | None = None) -> Languag
     if tokenizer.pad_token_id is None:
         if tokenizer.eos_token_id is None:
             raise SharpenError(
-                "The tokenizer has neither a padding nor an end-of-text token. Set `eos_token` (and, better, `pad_token`) in "
+                "The tokenizer has neither a padding nor an end-of-text token. Set `eos_token` (and, better, "
+                "`pad_token`) in "
                 "the model folder's tokenizer_config.json."
             )
         tokenizer.pad_token = tokenizer.eos_token

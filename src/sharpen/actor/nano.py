@@ -1,7 +1,8 @@
-"""A nano language model made on the spot: Qwen3 architecture, character tokenizer, trained from scratch by a careless teacher.
+"""A nano language model made on the spot: Qwen3 architecture, character tokenizer, trained from scratch by a careless
+teacher.
 
-It stands in for a pretrained model where none can be had: small enough to be trained on a laptop in about a minute, able but
-unreliable, with entropy left, so that reinforcement has something to work on.
+It stands in for a pretrained model where none can be had: small enough to be trained on a laptop in about a minute,
+able but unreliable, with entropy left, so that reinforcement has something to work on.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ TEMPLATE = (
 
 @dataclass(frozen=True)
 class Nano:
-    """Size and upbringing of a nano model. The number of steps is fixed, not the time, so that the same seed gives the same model.
+    """Size and upbringing of a nano model. The number of steps is fixed, not the time, so that the same seed gives the
+    same model.
 
     A short rotary period and a wide initialisation let so small a model find its attention patterns in half the steps.
     """
@@ -107,7 +109,10 @@ def cache_folder() -> Path:
 
 
 def nano_base(task: Task, nano: Nano | None = None, watch: Callable[[int, float], None] | None = None) -> Path:
-    """The folder of the base model for a task, trained now if it is not in the cache. `watch(step, loss)` sees it learn."""
+    """The folder of the base model for a task, trained now if it is not in the cache.
+
+    `watch(step, loss)` sees it learn.
+    """
     nano = nano or Nano()
     key = json.dumps([asdict(nano), task.identity()], sort_keys=True)
     folder = cache_folder() / f"nano-{task.label}-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
@@ -127,7 +132,8 @@ def nano_base(task: Task, nano: Nano | None = None, watch: Callable[[int, float]
             shutil.rmtree(made, ignore_errors=True)
     except OSError as error:
         raise SharpenError(
-            f"The base model could not be kept in {folder.parent}: {error.strerror}. Set SHARPEN_CACHE to a folder with room."
+            f"The base model could not be kept in {folder.parent}: {error.strerror}. Set SHARPEN_CACHE to a folder "
+            "with room."
         ) from error
     return folder
 

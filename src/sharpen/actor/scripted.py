@@ -15,7 +15,8 @@ from sharpen.types import Batch, Problem, Scored, Segment, Sets, Trace
 
 
 class ScriptedActor(Actor):
-    """Says `script(context text, random numbers of the request)`. One character is one atom; log-probs are 0, as of certainty.
+    """Says `script(context text, random numbers of the request)`. One character is one atom; log-probs are 0, as of
+    certainty.
 
     It cannot be trained or scored.
     """

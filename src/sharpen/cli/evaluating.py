@@ -45,7 +45,8 @@ def run_eval(args: argparse.Namespace) -> int:
         ks = []
     if not ks or ks[0] < 1 or args.problems < 1 or args.temperature < 0:
         raise SharpenError(
-            f"`--k {args.k} --problems {args.problems} --temperature {args.temperature}` cannot be measured: k are whole numbers from 1 "
+            f"`--k {args.k} --problems {args.problems} --temperature {args.temperature}` cannot be measured: k are "
+            "whole numbers from 1 "
             "on, separated by commas; problems 1 or more; temperature 0 or more."
         )
     setup = _setup(args)
@@ -86,7 +87,8 @@ def _setup(args: argparse.Namespace) -> Setup:
         known: Setup = rebuild(RunDir.open(path).manifest()["setup"])
         if not (path / "policy" / "config.json").exists():
             raise SharpenError(
-                f"The run in {path} has no policy yet: it is not finished. Go on with `sharpen train --resume --out {path}`."
+                f"The run in {path} has no policy yet: it is not finished. Go on with `sharpen train --resume --out "
+                f"{path}`."
             )
         task: dict[str, Any] = {"task": args.task, "task_options": task_options(args)} if args.task else {}
         limits = replace(known.model_setup, lora=0, device=args.device)

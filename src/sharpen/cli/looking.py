@@ -6,6 +6,7 @@ import argparse
 import json
 import random
 from dataclasses import asdict
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -84,7 +85,7 @@ def run_tasks(args: argparse.Namespace) -> int:
     from sharpen.task import builtin
     from sharpen.task.resolve import ADAPTERS
 
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name, cls in builtin().items():
         t = cls()
         about = (cls.__doc__ or "").strip().splitlines()[0]

@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"sharpen: there is no command {words[0]!r}. {near(words[0], COMMANDS)}", file=sys.stderr)
         return 2
     args = parser().parse_args(words)
-    from sharpen.run.session import Interrupted
+    from sharpen.run.session import Stopped
 
     try:
         status: int = args.run(args) or 0
@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print(f"sharpen: {error}", file=sys.stderr)
         return 2
-    except Interrupted as stop:
+    except Stopped as stop:
         print(f"sharpen: {stop}", file=sys.stderr)
         return 130
     except KeyboardInterrupt:

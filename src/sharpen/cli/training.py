@@ -111,7 +111,8 @@ def _resume(args: argparse.Namespace, console: Console) -> int:
     origin = manifest["origin"]
     if args.recipe and args.recipe != origin["recipe"]:
         raise SharpenError(
-            f"The run in {args.out} was started with the recipe {origin['recipe']!r}, not {args.recipe!r}. Leave the recipe out, "
+            f"The run in {args.out} was started with the recipe {origin['recipe']!r}, not {args.recipe!r}. Leave the "
+            "recipe out, "
             "or give another --out to start a new run."
         )
     recipe = override(find_recipe(origin["recipe"]), origin["set"])

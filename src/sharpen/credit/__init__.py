@@ -1,0 +1,1 @@
+"""Credit: from rewards to a number on every atom."""

@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 class GroupNorm(Part):
     """Credit of a unit = (its reward - centre of its peers) / spread of its peers, on each of its atoms.
 
-    GRPO (2402.03300, section 4.1.2) centres by the mean and divides by the standard deviation of the traces of one problem;
-    Dr. GRPO (2503.20783) does not divide; RLOO (2402.14740) centres by the mean of the others. `peers` may name any key of a
-    unit: GiGPO (2505.10978) adds turns in the same state. A unit without peers gets 0 (`singleton="raw"`: its own value).
+    GRPO (2402.03300, section 4.1.2) centres by the mean and divides by the standard deviation of the traces of one
+    problem; Dr. GRPO (2503.20783) does not divide; RLOO (2402.14740) centres by the mean of the others. `peers` may
+    name any key of a unit: GiGPO (2505.10978) adds turns in the same state. A unit without peers gets 0
+    (`singleton="raw"`: its own value).
     """
 
     peers: tuple[str, ...] = ("group",)

@@ -15,11 +15,15 @@ from sharpen.types import Batch, Scored, Unit
 
 
 def ratio(new: Scored, batch: Batch, unit: Unit = "atom", how: Literal["atom", "sum", "mean"] = "atom") -> Tensor:
-    """pi_new / pi_old on every atom, at the unit asked for. Atoms without a behaviour log-prob, or moved, are refused."""
+    """pi_new / pi_old on every atom, at the unit asked for.
+
+    Atoms without a behaviour log-prob, or moved, are refused.
+    """
     old = batch.cols["logp_old"]
     if bool(old.isnan().any()):
         raise SharpenError(
-            "A probability ratio was asked of atoms whose behaviour log-prob is unknown (text that was given, or moved into "
+            "A probability ratio was asked of atoms whose behaviour log-prob is unknown (text that was given, or "
+            "moved into "
             "another context). Restrict the term with `where`, use a loss that treats such atoms, or re-score them "
             "explicitly with Annotate('policy', into='logp_old')."
         )
@@ -30,8 +34,9 @@ def ratio(new: Scored, batch: Batch, unit: Unit = "atom", how: Literal["atom", "
 class PPOClip(Part):
     """-min(r A, clip(r, 1 - low, 1 + high) A), with r = pi_new / pi_old (1707.06347, eq. 7).
 
-    No gradient reaches an atom with A > 0 and r > 1 + high, or A < 0 and r < 1 - low. `unit="trace", how="mean"` makes the ratio
-    that of the whole trace, length-normalised (GSPO, 2507.18071, eq. 7). `high` > `low` is clip-higher (DAPO, 2503.14476).
+    No gradient reaches an atom with A > 0 and r > 1 + high, or A < 0 and r < 1 - low. `unit="trace", how="mean"` makes
+    the ratio that of the whole trace, length-normalised (GSPO, 2507.18071, eq. 7). `high` > `low` is clip-higher (DAPO,
+    2503.14476).
     """
 
     low: float = 0.2
@@ -68,8 +73,9 @@ class PPOClip(Part):
 class KL(Part):
     """An estimate of KL(pi_new || pi_ref) at each atom drawn from pi_new (see `sharpen.maths.kl_estimate`).
 
-    `k3`, exp(d) - d - 1 with d = log pi_ref - log pi_new, is GRPO's (2402.03300, eq. 4): never negative, unbiased as a value;
-    as a loss its expected gradient is that of KL(pi_ref || pi_new). `k2` as a loss has that of KL(pi_new || pi_ref).
+    `k3`, exp(d) - d - 1 with d = log pi_ref - log pi_new, is GRPO's (2402.03300, eq. 4): never negative, unbiased as a
+    value; as a loss its expected gradient is that of KL(pi_ref || pi_new). `k2` as a loss has that of KL(pi_new ||
+    pi_ref).
     """
 
     estimator: Literal["k2", "k3"] = "k3"

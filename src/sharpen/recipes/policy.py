@@ -11,8 +11,8 @@ from sharpen.source.problems import Uniform
 grpo = Recipe(
     name="grpo",
     family="policy",
-    about="Sample a group of answers to each problem, credit each by how far its reward lies above the group's mean in units of "
-    "the group's standard deviation, and follow the clipped policy gradient while staying near the reference.",
+    about="Sample a group of answers to each problem, credit each by how far its reward lies above the group's mean, "
+    "in units of the group's standard deviation, and follow the clipped policy gradient staying near a reference.",
     source_of="DeepSeekMath, arXiv 2402.03300, section 4.1 (eq. 3, 4 and 4.1.2)",
     source=Uniform(),
     collect=(Sample(16), Verify(), Total(), Annotate("ref"), GroupNorm()),

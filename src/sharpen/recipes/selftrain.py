@@ -18,7 +18,8 @@ sft = Recipe(
     updates=(Update((Term(NLL(), mean_over="atom"),), optimiser=AdamW(scale=5.0, warmup=10)),),
     loop=Loop(iterations=100, problems=64),
     origins={
-        "AdamW.scale": "imitation bears about five times the rate of reinforcement (1e-5 and 1e-6 to 2e-6 are usual at 7B)",
+        "AdamW.scale": "imitation bears about five times the rate of reinforcement (1e-5 and 1e-6 to 2e-6 are usual "
+        "at 7B)",
         "Term.mean_over": "every token weighs the same, as in a language-model loss",
     },
 )
@@ -26,8 +27,8 @@ sft = Recipe(
 expert_iteration = Recipe(
     name="expert-iteration",
     family="selftrain",
-    about="Sample answers, keep those the verifier accepts (at most a few different ones a problem), imitate them, repeat.",
-    source_of="Anthony et al., arXiv 1705.08439; with a language model and a binary reward ReST-EM, arXiv 2312.06585, section 3",
+    about="Sample answers, keep those the verifier accepts (a few different ones a problem), imitate them, repeat.",
+    source_of="Anthony et al., arXiv 1705.08439; with language models ReST-EM, arXiv 2312.06585, section 3",
     source=Uniform(),
     collect=(Sample(16), Verify(), Total()),
     updates=(
@@ -42,6 +43,7 @@ expert_iteration = Recipe(
     origins={
         "Traces.most": "at most 10 solutions a problem (2312.06585, section 4)",
         "Sample.n": "32 in the paper for MATH (section 4); 16 here",
-        "Loop.reset": "none: goes on from the last policy; ReST-EM restarts from the base each iteration (`--set Loop.reset=base`)",
+        "Loop.reset": "none: goes on from the last policy; ReST-EM restarts from the base each iteration (`--set "
+        "Loop.reset=base`)",
     },
 )

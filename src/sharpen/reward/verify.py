@@ -76,7 +76,8 @@ class Reward(Part):
 class Total(Part):
     """The total reward of every trace: `how` of the weighed rewards (without weights: the task's main one).
 
-    A reward of weight 0 is recorded and not optimised. `how` may be any function of (values, weights): a gate, a product.
+    A reward of weight 0 is recorded and not optimised. `how` may be any function of (values, weights): a gate, a
+    product.
     """
 
     weights: Mapping[str, float] = field(default_factory=dict)

@@ -1,0 +1,1 @@
+"""Rollouts: programs, and stages that draw, branch, edit and annotate traces."""

@@ -40,7 +40,10 @@ def _require(part: Part, wiring: Wiring) -> None:
 
 @dataclass(frozen=True)
 class When(Part):
-    """Run `stages` on the groups that satisfy `test` (extra rollouts, hints); the others pass unchanged, all in order."""
+    """Run `stages` on the groups that satisfy `test` (extra rollouts, hints).
+
+    The others pass unchanged, all in order.
+    """
 
     test: Callable[[Group], bool]
     stages: tuple[Any, ...]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
 class Split(Part):
     """Cut drawn segments into steps after each `separator`, so that rewards and credit can stand on steps.
 
-    A step's segment holds its own atoms, log-probs and columns. The separator must end a token: with a character tokenizer it
-    always does; a token that runs across it stays with the step it begins in.
+    A step's segment holds its own atoms, log-probs and columns. The separator must end a token: with a character
+    tokenizer it always does; a token that runs across it stays with the step it begins in.
     """
 
     separator: str = "\n"
@@ -49,7 +50,7 @@ def cut(segment: Segment, decode, separator: str) -> list[Segment]:  # type: ign
             start = i
     bounds = [0, *ends, len(segment)]
     out = []
-    for a, b in zip(bounds, bounds[1:], strict=False):
+    for a, b in itertools.pairwise(bounds):
         out.append(
             dataclasses.replace(
                 segment,
@@ -82,7 +83,8 @@ class Demonstrate(Part):
             p = group.problem
             if p.solution is None:
                 raise SharpenError(
-                    f"Problem {p.key!r} has no worked solution to imitate. Give every row one, or train with a recipe that "
+                    f"Problem {p.key!r} has no worked solution to imitate. Give every row one, or train with a recipe "
+                    "that "
                     "needs only answers (grpo)."
                 )
             group.traces.append(Trace(p, [*actor.prompt(p), actor.given("\n".join(p.solution))], agent="data"))

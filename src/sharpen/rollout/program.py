@@ -1,8 +1,8 @@
 """Rollout programs: plain `async def` functions that await samples, run at batch speed.
 
-A program sees one `Play`: its problem, its own random numbers, and `sample`. Many programs run at once; when all of them
-wait for a sample, everything they wait for is drawn in one batch. Seeds are dealt before the first program starts, and
-requests are ordered by arrival, so a run's order is the same each time.
+A program sees one `Play`: its problem, its own random numbers, and `sample`. Many programs run at once; when all of
+them wait for a sample, everything they wait for is drawn in one batch. Seeds are dealt before the first program
+starts, and requests are ordered by arrival, so a run's order is the same each time.
 """
 
 from __future__ import annotations
@@ -128,7 +128,10 @@ class Play:
         return self.task.environment(self.problem)
 
     async def sample(self, context: Sequence[Segment], actor: str | None = None, **changes: Any) -> Segment:
-        """Draw one segment after `context`; `changes` replace fields of the sampling (temperature, stop, max_tokens, ...)."""
+        """Draw one segment after `context`.
+
+        `changes` replace fields of the sampling (temperature, stop, max_tokens, ...).
+        """
         name = actor or self.actor
         sampling = dataclasses.replace(self.sampling, **changes) if changes else self.sampling
         request = Request(tuple(context), sampling, self.rng.getrandbits(62), f"{name}@{self.step}")
@@ -147,7 +150,10 @@ async def answer(play: Play) -> Trace:
 
 
 async def episode(play: Play) -> Trace:
-    """Turns in the task's environment until it ends; each turn's reward stands on its segment, the state it was taken in too."""
+    """Turns in the task's environment until it ends.
+
+    Each turn's reward stands on its segment, the state it was taken in too.
+    """
     world = play.environment()
     world.reset()
     context = play.prompt()

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 class Sample(Part):
     """`n` more traces for every group.
 
-    Without a `program` the task decides: an episode in its environment if it has one, else one answer. `max_tokens` 0 leaves
-    the limit of one segment to the run.
+    Without a `program` the task decides: an episode in its environment if it has one, else one answer. `max_tokens` 0
+    leaves the limit of one segment to the run.
     """
 
     n: int = 16
@@ -37,7 +37,8 @@ class Sample(Part):
             )
         if self.temperature < 0 or not 0 < self.top_p <= 1:
             raise SharpenError(
-                f"Sample: temperature {self.temperature} and top_p {self.top_p} describe no distribution; temperature is 0 or "
+                f"Sample: temperature {self.temperature} and top_p {self.top_p} describe no distribution; temperature "
+                "is 0 or "
                 "more, top_p above 0 and at most 1."
             )
 

@@ -1,4 +1,6 @@
-"""The arithmetic of a run before it starts: problems to traces to minibatches to optimiser steps, in tokens and memory."""
+"""The arithmetic of a run before it starts: problems to traces to minibatches to optimiser steps, in tokens and
+memory.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,7 @@ from typing import Any
 from sharpen.actor.base import Actor
 from sharpen.core import walk
 from sharpen.loop import Trainer
-from sharpen.rollout.combinators import Refill, When
+from sharpen.rollout.combinators import Refill
 from sharpen.rollout.edit import Demonstrate
 from sharpen.rollout.sample import Sample
 from sharpen.rows import Pairs
@@ -31,20 +33,24 @@ class Plan:
     def lines(self) -> list[str]:
         """The plan in words."""
         out = [
-            f"an iteration: {self.problems} problems -> at most {self.traces} traces of at most {self.answer_tokens} tokens "
+            f"an iteration: {self.problems} problems -> at most {self.traces} traces of at most {self.answer_tokens} "
+            "tokens "
             f"= at most {self.generated:,} generated tokens"
         ]
         for u in self.updates:
             out.append(
-                f"update {u['name']}: at most {u['rows']} {u['of']} -> {u['minibatches']} minibatch(es) of {u['size']} x "
-                f"{u['epochs']} epoch(s) = {u['steps']} optimiser step(s); micro-batches of at most {u['micro']:,} tokens"
+                f"update {u['name']}: at most {u['rows']} {u['of']} -> {u['minibatches']} minibatch(es) of "
+                f"{u['size']} x "
+                f"{u['epochs']} epoch(s) = {u['steps']} optimiser step(s); micro-batches of at most {u['micro']:,} "
+                "tokens"
             )
         out.append(
             f"the run: {self.iterations} iterations, at most {self.generated * self.iterations:,} generated tokens, "
             f"{sum(u['steps'] for u in self.updates) * self.iterations} optimiser steps"
         )
         out.append(
-            f"memory: {self.parameters:,} parameters, {self.trained:,} trained; weights, gradients, optimiser and copies take "
+            f"memory: {self.parameters:,} parameters, {self.trained:,} trained; weights, gradients, optimiser and "
+            "copies take "
             f"about {self.memory / 2**20:,.0f} MiB, activations come on top"
         )
         return out
@@ -54,20 +60,16 @@ def plan(trainer: Trainer) -> Plan:
     """Upper bounds, from the recipe's values and the task's and model's limits."""
     recipe, ctx = trainer.recipe, trainer.ctx
     policy: Actor = ctx.actors["policy"]
-    per_group = 0
+    # traces that reach the updates, and samples drawn for them (dynamic sampling may draw several times)
+    per_group = generating = 0
     for stage in recipe.collect:
+        rounds = stage.rounds if isinstance(stage, Refill) else 1
         for part in walk(stage):
             if isinstance(part, Sample):
-                rounds = stage.rounds if isinstance(stage, Refill) else 1
-                per_group += part.n if rounds == 1 or not isinstance(stage, Refill) else part.n
-            if isinstance(part, Demonstrate):
+                per_group += part.n
+                generating += part.n * rounds
+            elif isinstance(part, Demonstrate):
                 per_group += 1
-    generating = sum(
-        part.n * (stage.rounds if isinstance(stage, Refill) else 1)
-        for stage in recipe.collect
-        for part in walk(stage)
-        if isinstance(part, Sample) and (not isinstance(stage, When) or part in walk(stage))
-    )
     problems = recipe.loop.problems
     limit = getattr(policy, "max_tokens", 0) or getattr(policy, "max_context", 0)
     updates = []

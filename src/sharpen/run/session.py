@@ -29,7 +29,7 @@ from sharpen.run.trackers import Tracker, tracker
 from sharpen.types import Trace
 
 
-class Interrupted(Exception):
+class Stopped(Exception):  # noqa: N818 - it is no error
     """Ctrl-C: the run stopped after a whole iteration, with a checkpoint."""
 
 
@@ -61,8 +61,8 @@ def train(
 
     `origin` says how the recipe was named and changed on the command line, so that resuming finds it again.
 
-    Raises SharpenError for whatever a user can mend, and Interrupted after Ctrl-C; in both cases `resume=True` goes on from
-    the last checkpoint as if nothing had happened.
+    Raises SharpenError for whatever a user can mend, and Stopped after Ctrl-C; in both cases `resume=True` goes on
+    from the last checkpoint as if nothing had happened.
     """
     watcher = watcher or Silent()
     task = open_task(setup)
@@ -98,7 +98,10 @@ def told(recipe: Recipe, setup: Setup, origin: dict[str, Any] | None) -> dict[st
 
 
 def iterate(trainer: Trainer, run: RunDir, setup: Setup, watcher: Watcher) -> None:
-    """The iterations that are left, each recorded; a checkpoint every so often, at the end, and when Ctrl-C asks to stop."""
+    """The iterations that are left, each recorded.
+
+    A checkpoint every so often, at the end, and when Ctrl-C asks to stop.
+    """
     total = trainer.recipe.loop.iterations
     trackers: list[Tracker] = [tracker(name, run.path) for name in setup.trackers]
     for t in trackers:
@@ -120,8 +123,9 @@ def iterate(trainer: Trainer, run: RunDir, setup: Setup, watcher: Watcher) -> No
             if trainer.ctx.step % setup.checkpoint_every == 0 or trainer.done or stopping():
                 run.save(trainer.ctx.step, trainer.state())
             if stopping() and not trainer.done:
-                raise Interrupted(
-                    f"Stopped after iteration {trainer.ctx.step} of {total}; nothing is lost. Go on with the same command and "
+                raise Stopped(
+                    f"Stopped after iteration {trainer.ctx.step} of {total}; nothing is lost. Go on with the same "
+                    "command and "
                     f"`--resume --out {run.path}`."
                 )
     for t in trackers:

@@ -116,6 +116,7 @@ def round_trip(actor: LanguageActor, task: Task) -> None:
                 )
                 raise SharpenError(
                     f"The model's tokenizer does not give back the text of problem {problem.key!r}: at character {at} "
-                    f"{text[at : at + 20]!r} became {back[at : at + 20]!r}. Use a tokenizer that knows these characters (the nano "
+                    f"{text[at : at + 20]!r} became {back[at : at + 20]!r}. Use a tokenizer that knows these "
+                    "characters (the nano "
                     "model knows printable ASCII), or change the task's text."
                 )

@@ -1,0 +1,1 @@
+"""Sources: where problems come from."""

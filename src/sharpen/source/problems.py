@@ -28,7 +28,9 @@ class Uniform(Part):
 
 @dataclass(frozen=True)
 class Pass(Part):
-    """The first `size` problems of a split in an order shuffled anew each epoch: the way a fixed data set is gone through."""
+    """The first `size` problems of a split in an order shuffled anew each epoch: the way a fixed data set is gone
+    through.
+    """
 
     size: int = 1024
     split: str = "train"

@@ -30,7 +30,10 @@ class Environment(ABC):
 
     @abstractmethod
     def step(self, text: str) -> tuple[str, float, bool]:
-        """Act: the next observation, the reward of this turn, and whether the episode is over. Never raises for bad text."""
+        """Act: the next observation, the reward of this turn, and whether the episode is over.
+
+        Never raises for bad text.
+        """
 
     @property
     @abstractmethod
@@ -46,8 +49,9 @@ class Task(ABC):
     """What a run asks of a kind of problem.
 
     `gives` may hold `answer`, `solution` (worked, in steps), `steps` (a checker of single steps), `environment`.
-    `main` names the reward that decides whether a trace solved its problem: it did when that reward is at the top of its
-    range. Splits never overlap: `train`, `test` (same difficulty), `harder` (beyond what was trained on), where there are such.
+    `main` names the reward that decides whether a trace solved its problem: it did when that reward is at the top of
+    its range. Splits never overlap: `train`, `test` (same difficulty), `harder` (beyond what was trained on), where
+    there are such.
     """
 
     name: str
@@ -70,8 +74,11 @@ class Task(ABC):
     def verify(self, problem: Problem, trace: Trace) -> Mapping[str, float]:
         """Every named reward of a trace, in its range. Pure; never raises whatever the model wrote."""
 
-    def verify_many(self, pairs: Sequence[tuple[Problem, Trace]]) -> list[Mapping[str, float]]:
-        """`verify` of many; tasks that can do better than one at a time (worker processes) replace it. Order is kept."""
+    def verify_many(self, pairs: Sequence[tuple[Problem, Trace]]) -> Sequence[Mapping[str, float]]:
+        """`verify` of many; tasks that can do better than one at a time (worker processes) replace it.
+
+        Order is kept.
+        """
         return [self.verify(problem, trace) for problem, trace in pairs]
 
     def check_steps(self, problem: Problem, steps: Sequence[str]) -> list[bool]:
@@ -88,7 +95,8 @@ class Task(ABC):
         return rewards[self.main] >= high - 1e-9
 
     def lesson(self, rng: random.Random) -> tuple[Problem, tuple[str, ...]]:
-        """A problem and how a careless teacher works it out, line by line: what a model made from scratch is brought up on.
+        """A problem and how a careless teacher works it out, line by line: what a model made from scratch is brought
+        up on.
 
         Here: the worked solution (or the bare answer) of a training problem, one time in four that of another problem.
         """

@@ -146,7 +146,7 @@ class Gym(Task):
         """`correct`, `score` and `unjudged` of a trace."""
         return self.verify_many([(problem, trace)])[0]
 
-    def verify_many(self, pairs: Sequence[tuple[Problem, Trace]]) -> list[Mapping[str, float]]:
+    def verify_many(self, pairs: Sequence[tuple[Problem, Trace]]) -> list[dict[str, float]]:
         """`verify` of every pair, in order, with all workers at once."""
         said = [extract(trace.text, self.rules) for _, trace in pairs]
         calls = []

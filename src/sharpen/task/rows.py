@@ -130,7 +130,7 @@ class Rows(Task):
         """`correct` and `unjudged` of a trace."""
         return self.verify_many([(problem, trace)])[0]
 
-    def verify_many(self, pairs: Sequence[tuple[Problem, Trace]]) -> list[Mapping[str, float]]:
+    def verify_many(self, pairs: Sequence[tuple[Problem, Trace]]) -> list[dict[str, float]]:
         """`verify` of every pair, in order, with all workers at once."""
         return self.judge.rewards([(extract(t.text, self.rules), str(p.answer), p.key) for p, t in pairs])
 

@@ -161,7 +161,7 @@ class Rewarded(Task):
         """The task's rewards and the user's. Raises `SharpenError` when the user's function fails."""
         return self.verify_many([(problem, trace)])[0]
 
-    def verify_many(self, pairs: Sequence[tuple[Problem, Trace]]) -> list[Mapping[str, float]]:
+    def verify_many(self, pairs: Sequence[tuple[Problem, Trace]]) -> list[dict[str, float]]:
         """`verify` of every pair, in order, with all workers at once."""
         ours = verify_all(self.task, pairs)
         theirs = self.user.scores([(trace.text, problem) for problem, trace in pairs])

@@ -16,7 +16,7 @@ AHEAD = 256
 """Positions set aside for a sample at first; most samples end before they need more."""
 
 
-class SlotCache(Cache):
+class SlotCache(Cache):  # type: ignore[misc]
     """Keys and values as `[slots, length, heads, dim]` per layer, written in place.
 
     Rows of different lengths stand side by side without padding on the left: row `r` writes its next token at its own
