@@ -1,0 +1,61 @@
+"""One row a recipe. Each row buys every generic test in test_table.py: it builds, runs, resumes to the bit, learns, refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from sharpen.credit.peers import GroupNorm
+from sharpen.recipe import Recipe
+from sharpen.recipes import recipe
+from sharpen.reward.verify import Total, Verify
+from sharpen.rollout.sample import Sample
+
+
+@dataclass(frozen=True)
+class Row:
+    """A recipe made small, what it must reach on the toy, and a twin that must be refused for a stated reason.
+
+    The toy base answers 46 % of the problems right; `reach` is the accuracy after `iterations`, for every seed.
+    """
+
+    recipe: Recipe
+    reach: float
+    broken: Callable[[Recipe], Recipe]
+    because: str
+
+    @property
+    def name(self) -> str:
+        return self.recipe.name
+
+
+def small(name: str, iterations: int, problems: int = 16, minibatch: int = 0) -> Recipe:
+    """A built-in recipe with a budget and a rate for a toy; everything else as it is."""
+    r = recipe(name)
+    updates = tuple(
+        replace(u, optimiser=replace(u.optimiser, lr=3e-3, scale=1.0, warmup=0), minibatch=minibatch or u.minibatch)
+        for u in r.updates
+    )
+    return replace(r, loop=replace(r.loop, iterations=iterations, problems=problems), updates=updates)
+
+
+TABLE = [
+    Row(
+        small("sft", 40, minibatch=8),
+        reach=0.97,
+        broken=lambda r: replace(r, updates=(replace(r.updates[0], actor="teacher"),)),
+        because="trains the actor 'teacher'",
+    ),
+    Row(
+        small("expert-iteration", 40, minibatch=4),
+        reach=0.9,
+        broken=lambda r: replace(r, collect=(Sample(4), Total())),
+        because="Total reads 'reward:*'",
+    ),
+    Row(
+        small("grpo", 40, minibatch=128),
+        reach=0.9,
+        broken=lambda r: replace(r, collect=(Sample(8), Verify(), Total(), GroupNorm())),
+        because="KL reads 'logp_ref'",
+    ),
+]
