@@ -1,4 +1,4 @@
-"""One row a recipe. Each row buys every generic test in test_table.py: it builds, runs, resumes to the bit, learns, refuses."""
+"""One row a recipe; each row buys every generic test in test_table.py."""
 
 from __future__ import annotations
 
