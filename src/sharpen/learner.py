@@ -69,9 +69,12 @@ class Learner:
 
     def _fresh(self) -> torch.optim.AdamW:
         spec = self.update.optimiser
-        return torch.optim.AdamW(
-            self.actor.optimiser_groups(spec), lr=self.rate(), betas=(spec.beta1, spec.beta2), eps=spec.eps
-        )
+        named = self.actor.parameters()
+        groups = [  # weight decay is for matrices
+            {"params": [p for _, p in named if p.dim() > 1], "weight_decay": spec.weight_decay},
+            {"params": [p for _, p in named if p.dim() <= 1], "weight_decay": 0.0},
+        ]
+        return torch.optim.AdamW(groups, lr=self.rate(), betas=(spec.beta1, spec.beta2), eps=spec.eps)
 
     def rate(self) -> float:
         """The learning rate of the next step."""

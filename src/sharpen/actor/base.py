@@ -5,14 +5,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import Tensor, nn
 
 from sharpen.types import Batch, Problem, Sampling, Scored, Segment, Sets, Trace
-
-if TYPE_CHECKING:
-    from sharpen.recipe import AdamW
 
 
 @dataclass(frozen=True)
@@ -88,11 +85,3 @@ class Actor(ABC):
     @abstractmethod
     def export(self, folder: Any) -> None:
         """Write the model in the format of its ecosystem."""
-
-    def optimiser_groups(self, spec: AdamW) -> list[dict[str, Any]]:
-        """Parameter groups: weight decay on matrices only."""
-        named = self.parameters()
-        return [
-            {"params": [p for _, p in named if p.dim() > 1], "weight_decay": spec.weight_decay},
-            {"params": [p for _, p in named if p.dim() <= 1], "weight_decay": 0.0},
-        ]

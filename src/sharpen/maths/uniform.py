@@ -10,14 +10,14 @@ import torch
 from torch import Tensor
 
 
-def _signed(bits: int) -> int:
-    """The int64 with these 64 bits."""
-    return bits - 2**64 if bits >= 2**63 else bits
+def wrapped(x: int) -> int:
+    """Any integer as the int64 with the same last 64 bits."""
+    return (x + 2**63) % 2**64 - 2**63
 
 
-_GOLDEN = _signed(0x9E3779B97F4A7C15)
-_MIX_1 = _signed(0xBF58476D1CE4E5B9)
-_MIX_2 = _signed(0x94D049BB133111EB)
+_GOLDEN = wrapped(0x9E3779B97F4A7C15)
+_MIX_1 = wrapped(0xBF58476D1CE4E5B9)
+_MIX_2 = wrapped(0x94D049BB133111EB)
 
 
 def splitmix64(seed: Tensor, index: Tensor) -> Tensor:
@@ -32,25 +32,31 @@ def splitmix64(seed: Tensor, index: Tensor) -> Tensor:
     return z ^ _shift_right(z, 31)
 
 
-def uniforms(seeds: Tensor, position: int | Tensor) -> Tensor:
+def uniforms(seeds: Tensor, position: int | Tensor, *, check: bool = True) -> Tensor:
     """One uniform number in [0, 1) per request, `float64[n]`, on the device of `seeds`, the same on every device.
 
     `seeds` is `int64[n]`, any values; `position >= 0` is the token about to be drawn, one for all or `int64[n]`. With
     h the SplitMix64 of above, `u = (h(h(seed, 0), position) >>> 11) / 2^53`. Hashing the seed first keeps
     neighbouring seeds from sharing a stream with a shift. u is a multiple of 2^-53, at most 1 - 2^-53.
 
-    Raises ValueError for other shapes or dtypes and for a negative position.
+    Raises ValueError for other shapes or dtypes and for a negative position; `check=False` leaves out the checks, which
+    make an accelerator wait.
     """
-    if seeds.dim() != 1 or seeds.dtype != torch.int64:
-        raise ValueError(f"seeds must be int64[n], not {seeds.dtype} {list(seeds.shape)}")
     where = torch.as_tensor(position, device=seeds.device)
-    if where.dtype != torch.int64 or where.shape not in ((), seeds.shape) or bool((where < 0).any()):
-        raise ValueError(f"position must be one whole number >= 0 or int64[{len(seeds)}] of them: {position}")
+    if check:
+        _check(seeds, where, position)
     key = splitmix64(seeds, torch.zeros_like(seeds))
     return _shift_right(splitmix64(key, where), 11).to(torch.float64) * 2.0**-53
 
 
-def categorical(logits: Tensor, u: Tensor) -> Tensor:
+def _check(seeds: Tensor, where: Tensor, position: int | Tensor) -> None:
+    if seeds.dim() != 1 or seeds.dtype != torch.int64:
+        raise ValueError(f"seeds must be int64[n], not {seeds.dtype} {list(seeds.shape)}")
+    if where.dtype != torch.int64 or where.shape not in ((), seeds.shape) or bool((where < 0).any()):
+        raise ValueError(f"position must be one whole number >= 0 or int64[{len(seeds)}] of them: {position}")
+
+
+def categorical(logits: Tensor, u: Tensor, *, check: bool = True) -> Tensor:
     """Draw from each row by inverting its distribution function: the first v with `p_0 + ... + p_v > u`, `int64[n]`.
 
     `logits` is `[n, V]`, log-probs up to a constant per row, -inf for probability 0; `u` is `[n]` in [0, 1).
@@ -60,16 +66,17 @@ def categorical(logits: Tensor, u: Tensor) -> Tensor:
     quantum are never drawn either.
 
     Raises ValueError for wrong shapes, no alternatives, NaN or +inf, a row without any alternative, or u outside [0,
-    1).
+    1). `check=False` leaves out the checks, which make an accelerator wait; where logits are no numbers the result then
+    means nothing.
     """
     if logits.dim() != 2 or not logits.shape[1] or not logits.is_floating_point() or u.shape != logits.shape[:1]:
         raise ValueError(f"needs floats [n, V] with V >= 1 and u [n], not {list(logits.shape)} and {list(u.shape)}")
-    if not bool(((u >= 0) & (u < 1)).all()):
+    if check and not bool(((u >= 0) & (u < 1)).all()):
         raise ValueError("u must lie in [0, 1)")
     top = logits.max(1, keepdim=True).values
     # a row's largest is NaN if anything in it is, and infinite if nothing can be drawn or something is +inf
     bad = ~torch.isfinite(top.squeeze(1))
-    if bool(bad.any()):
+    if check and bool(bad.any()):
         raise ValueError(
             f"row {int(bad.int().argmax())} holds NaN or +inf, or has no alternative of positive probability"
         )
@@ -79,7 +86,7 @@ def categorical(logits: Tensor, u: Tensor) -> Tensor:
     # u <= 1 - 2^-53 takes at least one unit in the last place off the total, and rounding it added at most half of one:
     # the target stays below the total, so something is found, and only what has weight can be the first to pass it
     target = (u.to(torch.float64).unsqueeze(1) * upto[:, -1:].to(torch.float64)).to(torch.int64)
-    return torch.searchsorted(upto, target, right=True).squeeze(1)
+    return torch.searchsorted(upto, target, right=True).squeeze(1).clamp_(max=logits.shape[1] - 1)
 
 
 def _shift_right(z: Tensor, by: int) -> Tensor:

