@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from sharpen.actor.base import Request
-from sharpen.actor.language import rows_of
 from sharpen.actor.load import ModelSetup, load_language, wrap
 from sharpen.actor.nano import Nano, character_tokenizer, nano_model
+from sharpen.actor.text import rows_of
 from sharpen.errors import SharpenError
 from sharpen.types import Problem, Sampling, Segment, Trace
 from toy import nano_actor, weights_equal

@@ -42,7 +42,8 @@ class Ctx:
     """Shared by the parts of one run. All randomness comes from `rng` and `gen`; both are checkpointed.
 
     `knobs` are numbers that one part turns for another, `stores` are named lists of problems or groups that stages
-    fill and sources draw from, `last` are the metrics of the iteration before, `touched` names the actors whose
+    fill and sources draw from, `step` counts iterations from a program's first recipe on and `start` is where this one
+    began, `last` are the metrics of the iteration before, `touched` names the actors whose
     weights an update has changed in this iteration.
     """
 
@@ -55,6 +56,7 @@ class Ctx:
         self.seed = seed
         self.micro_tokens = micro_tokens
         self.step = 0
+        self.start = 0
         self.rng = random.Random(seed)
         self.gen = torch.Generator().manual_seed(seed)
         self.metrics = Metrics()
@@ -65,6 +67,14 @@ class Ctx:
         self.stores: dict[str, list[Any]] = defaultdict(list)
         self.states: dict[str, dict[str, Any]] = {}
         self._address: dict[int, str] = {}
+        self.enter(recipe)
+
+    def enter(self, recipe: Recipe) -> None:
+        """Begin a recipe: its parts get their first memory, its progress starts at 0; everything shared stays."""
+        self.recipe = recipe
+        self.start = self.step
+        self.states = {}
+        self._address = {}
         for name, part in addresses(recipe).items():
             self._address[id(part)] = name
             state = part.init()
@@ -74,7 +84,7 @@ class Ctx:
     @property
     def progress(self) -> float:
         """How much of the run is done, 0 to 1: what schedules are functions of."""
-        return self.step / max(1, self.recipe.loop.iterations)
+        return (self.step - self.start) / max(1, self.recipe.loop.iterations)
 
     def address(self, part: Part) -> str:
         """The name of a part within its recipe, as `--set` and checkpoints know it."""

@@ -10,11 +10,13 @@ import torch
 from torch import Tensor
 
 from sharpen.actor.base import Actor
+from sharpen.actor.text import TextActor
+from sharpen.actor.value import ValueActor
 from sharpen.cost import Cost
 from sharpen.ctx import Ctx
 from sharpen.errors import SharpenError
 from sharpen.learner import Learner
-from sharpen.recipe import Frozen, Policy, Recipe, check
+from sharpen.recipe import Frozen, Method, Policy, Value, check, recipes_of
 from sharpen.task.base import Task
 from sharpen.types import Group
 
@@ -32,22 +34,35 @@ class Iteration:
 
 
 class Trainer:
-    """A recipe at work on a task with a policy. `state` is everything a run depends on.
+    """A method at work on a task with a policy. `state` is all a run depends on; `load` takes it over to the bit."""
 
-    `load` takes it over to the bit.
-    """
+    def __init__(self, method: Method, task: Task, policy: Actor, *, seed: int = 0, micro_tokens: int = 16384) -> None:
+        self.method = method
+        self.phases = recipes_of(method)
+        for recipe in self.phases:
+            check(recipe, task)
+        self.total = sum(r.loop.iterations for r in self.phases)
+        self.policy = policy
+        self.ctx = Ctx(self.phases[0], task, {}, seed, micro_tokens)
+        self.learners: list[Learner] = []
+        self._begin(0)
 
-    def __init__(self, recipe: Recipe, task: Task, policy: Actor, *, seed: int = 0, micro_tokens: int = 16384) -> None:
-        check(recipe, task)
-        self.recipe = recipe
-        actors: dict[str, Actor] = {}
+    def _begin(self, phase: int) -> None:
+        """Actors and optimisers of a recipe; what earlier recipes trained is there already."""
+        self.phase = phase
+        self.recipe = recipe = self.phases[phase]
+        ctx = self.ctx
+        ctx.enter(recipe)
+        actors = ctx.actors
         for name, spec in recipe.actors:
             if isinstance(spec, Policy):
-                actors[name] = policy
+                actors[name] = self.policy
+        for name, spec in recipe.actors:
+            if isinstance(spec, Value) and name not in actors:
+                actors[name] = ValueActor(_text(actors[spec.of], recipe.name))
         for name, spec in recipe.actors:
             if isinstance(spec, Frozen):
-                actors[name] = actors[spec.of].freeze()
-        self.ctx = Ctx(recipe, task, actors, seed, micro_tokens)
+                actors[name] = actors[spec.of].freeze(still=spec.refresh == "never")
         names = [
             u.name or (u.actor if len(recipe.updates) == 1 else f"{u.actor}{i}") for i, u in enumerate(recipe.updates)
         ]
@@ -62,13 +77,14 @@ class Trainer:
     @property
     def done(self) -> bool:
         """Whether every iteration has been made."""
-        return self.ctx.step >= self.recipe.loop.iterations
+        return self.ctx.step >= self.total
 
     def step(self) -> Iteration:
-        """One iteration: draw problems, run the stages, make the updates, show the source what became of its
-        problems.
-        """
-        ctx, recipe = self.ctx, self.recipe
+        """One iteration: draw problems, run the stages, make the updates, show the source what became of them."""
+        ctx = self.ctx
+        while ctx.step - ctx.start >= self.recipe.loop.iterations:
+            self._begin(self.phase + 1)
+        recipe = self.recipe
         ctx.touched.clear()
         for name, spec in recipe.actors:
             if isinstance(spec, Frozen) and spec.refresh == "iteration":
@@ -77,7 +93,7 @@ class Trainer:
         for stage in recipe.collect:
             groups = stage(groups, ctx)
         self._describe(groups)
-        if ctx.step == 0 and "reference" not in recipe.waive:
+        if ctx.step == ctx.start and "reference" not in recipe.waive:
             self._check_reference(groups)
         for learner in self.learners:
             if self._base and learner.update.actor not in ctx.touched:
@@ -124,12 +140,13 @@ class Trainer:
     def state(self) -> dict[str, Any]:
         """Everything the rest of the run depends on, as plain data and tensors."""
         ctx = self.ctx
-        moving = {u.actor for u in self.recipe.updates} | {
-            name for name, spec in self.recipe.actors if isinstance(spec, Frozen) and spec.refresh != "never"
-        }
+        # in the first recipe a still copy is one of the model the run began with; later it is of something trained
+        still = {n for n, s in self.recipe.actors if isinstance(s, Frozen) and s.refresh == "never" and not self.phase}
         return {
-            "recipe": self.recipe.name,
+            "recipe": self.method.name,
+            "phase": self.phase,
             "step": ctx.step,
+            "start": ctx.start,
             "seed": ctx.seed,
             "rng": ctx.rng.getstate(),
             "gen": ctx.gen.get_state(),
@@ -138,26 +155,32 @@ class Trainer:
             "knobs": ctx.knobs,
             "last": ctx.last,
             "cost": ctx.cost.as_dict(),
-            "weights": {name: ctx.actors[name].weights() for name in sorted(moving)},
+            "weights": {name: actor.weights() for name, actor in sorted(ctx.actors.items()) if name not in still},
+            "base": self._base,
             "learners": {x.name: x.state() for x in self.learners},
         }
 
     def load(self, state: dict[str, Any]) -> None:
         """Go on exactly where `state` was taken."""
         ctx = self.ctx
-        if state["recipe"] != self.recipe.name or state["states"].keys() != ctx.states.keys():
+        if state["recipe"] != self.method.name or state["phase"] >= len(self.phases):
             raise SharpenError(
-                f"The checkpoint is of recipe {state['recipe']!r} with the memories {sorted(state['states'])}, and "
-                "this run is of "
-                f"{self.recipe.name!r} with {sorted(ctx.states)}. Resume with the recipe the run was started with."
+                f"The checkpoint is of recipe {state['recipe']!r}, and this run is of {self.method.name!r}. Resume "
+                "with the recipe the run was started with."
+            )
+        for phase in range(1, state["phase"] + 1):  # actors of earlier recipes are there too
+            self._begin(phase)
+        if state["states"].keys() != ctx.states.keys():
+            raise SharpenError(
+                f"The checkpoint holds the memories of the parts {sorted(state['states'])}, and this recipe has "
+                f"{sorted(ctx.states)}. Resume with the recipe the run was started with."
             )
         if state["learners"].keys() != {x.name for x in self.learners}:
             raise SharpenError(
                 f"The checkpoint has optimisers {sorted(state['learners'])}, this recipe "
-                f"{sorted(x.name for x in self.learners)}. "
-                "Resume with the recipe the run was started with."
+                f"{sorted(x.name for x in self.learners)}. Resume with the recipe the run was started with."
             )
-        ctx.step, ctx.seed = state["step"], state["seed"]
+        ctx.step, ctx.start, ctx.seed = state["step"], state["start"], state["seed"]
         ctx.rng = random.Random()
         ctx.rng.setstate(state["rng"])
         ctx.gen.set_state(state["gen"])
@@ -168,5 +191,14 @@ class Trainer:
         ctx.cost = Cost(**state["cost"])
         for name, weights in state["weights"].items():
             ctx.actors[name].load_weights(weights)
+        self._base = state["base"]
         for learner in self.learners:
             learner.load(state["learners"][learner.name])
+
+
+def _text(actor: Actor, recipe: str) -> TextActor:
+    if not isinstance(actor, TextActor):
+        raise SharpenError(
+            f"Recipe {recipe!r}: a value model is made of a language model, not of a {type(actor).__name__}."
+        )
+    return actor

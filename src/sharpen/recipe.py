@@ -154,6 +154,16 @@ class Policy(Part):
 
 
 @dataclass(frozen=True)
+class Value(Part):
+    """A model that gives numbers: a copy of another actor's decoder with a scalar head (a critic, a reward model).
+
+    In a program it is the same one in every recipe that names it.
+    """
+
+    of: str = "policy"
+
+
+@dataclass(frozen=True)
 class Frozen(Part):
     """A copy of another actor that gradient never reaches: a reference (`never` refreshed) or an opponent (each
     `iteration`).
@@ -189,6 +199,35 @@ class Recipe:
         check(self)
 
 
+@dataclass(frozen=True)
+class Program:
+    """Recipes one after another: they share the policy, value models, stores and random numbers.
+
+    A reference of a later recipe is the policy as that recipe finds it. Optimisers begin anew.
+    """
+
+    name: str
+    recipes: tuple[Recipe, ...]
+    about: str = ""
+    source_of: str = ""
+    family: str = ""
+    parent: str = ""
+    origins: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.recipes:
+            raise SharpenError(f"Program {self.name!r} has no recipes; give it at least one.")
+
+
+Method = Recipe | Program
+"""What can be trained with: a recipe, or several in a row."""
+
+
+def recipes_of(method: Method) -> tuple[Recipe, ...]:
+    """The recipes of a method, in order."""
+    return method.recipes if isinstance(method, Program) else (method,)
+
+
 def check(recipe: Recipe, task: Task | None = None) -> None:
     """Raise unless every part finds what it reads; with a task, also unless the task gives what the parts need."""
     wiring = Wiring(recipe.name, task)
@@ -204,7 +243,7 @@ def check(recipe: Recipe, task: Task | None = None) -> None:
             )
         update.wire(wiring)
     for name, spec in recipe.actors:
-        if isinstance(spec, Frozen) and spec.of not in names:
+        if isinstance(spec, (Frozen, Value)) and spec.of not in names:
             raise SharpenError(f"Recipe {recipe.name!r}: actor {name!r} is a copy of {spec.of!r}, which there is not.")
 
 

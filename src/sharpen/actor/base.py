@@ -79,8 +79,8 @@ class Actor(ABC):
         """Take over what `weights` gave once."""
 
     @abstractmethod
-    def freeze(self) -> Actor:
-        """An independent copy that takes no gradient."""
+    def freeze(self, *, still: bool = True) -> Actor:
+        """A copy that takes no gradient. One that stays `still` for good may share what will not change."""
 
     @abstractmethod
     def export(self, folder: Any) -> None:

@@ -1,131 +1,38 @@
-"""The language actor: any causal language model of Hugging Face transformers, with its tokenizer and chat template.
-
-Text becomes tokens once. What the model drew is never tokenised again: later turns are appended to the very tokens it
-drew, so the log-probs of a conversation are those of the conversation that took place.
-"""
+"""The language actor: any causal language model of Hugging Face transformers draws, and scores what was drawn."""
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import dataclasses
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from sharpen.actor.base import Actor, Request
+from sharpen.actor.base import Request
 from sharpen.actor.engine.local import LocalEngine, Prompt
 from sharpen.actor.logprob import token_logprob
+from sharpen.actor.text import TextActor
 from sharpen.errors import SharpenError
-from sharpen.types import Batch, Problem, Sampling, Scored, Segment, Sets, Trace
+from sharpen.types import Batch, Sampling, Scored, Segment
 
 
-class LanguageActor(Actor):
-    """A causal language model.
+class LanguageActor(TextActor):
+    """A causal language model that draws text and gives log-probs of it."""
 
-    `compute` is the type of matrix products (parameters stay as they were loaded). With `adapter=False` a model with
-    LoRA adapters is used without them. `agreement` is how far, in mean absolute log-prob, rollout and training may
-    differ.
-    """
-
-    def __init__(
-        self,
-        model: Any,
-        tokenizer: Any,
-        *,
-        rate: float,
-        max_context: int,
-        max_tokens: int = 0,
-        compute: torch.dtype = torch.float32,
-        adapter: bool = True,
-    ) -> None:
-        self.module: Any = model
-        self.tokenizer = tokenizer
-        self.rate = rate
-        self.max_context = max_context
-        self.max_tokens = max_tokens
-        self.compute = compute
-        self.adapter = adapter
-        self.agreement = 1e-4 if compute == torch.float32 else 3e-2
-        self._plain = model.get_base_model() if hasattr(model, "get_base_model") else model
+    def __init__(self, model: Any, tokenizer: Any, **options: Any) -> None:
+        super().__init__(model, tokenizer, **options)
         self._head = self._plain.get_output_embeddings()
         self._softcap = getattr(self._plain.config.get_text_config(), "final_logit_softcapping", None)
-        self._ends = end_tokens(self._plain, tokenizer)
-        self._prompts: dict[Any, Tensor] = {}
         self.engine = LocalEngine(
             model,
             end_tokens=frozenset(self._ends),
             pad_token=tokenizer.pad_token_id,
-            max_context=max_context,
+            max_context=self.max_context,
             decode=self.decode,
         )
         self._direct = self._head_is_plain()
-
-    # ------------------------------------------------------------------ text
-
-    def decode(self, tokens: Sequence[int]) -> str:
-        """The text of tokens, without special ones."""
-        text: str = self.tokenizer.decode(list(tokens), skip_special_tokens=True, clean_up_tokenization_spaces=False)
-        return text
-
-    def encode(self, text: str) -> list[int]:
-        """Tokens of plain text, nothing added."""
-        ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
-        return ids
-
-    def _render(self, messages: Sequence[Any], generate: bool) -> list[int]:
-        if self.tokenizer.chat_template is None:
-            return self.encode("\n".join(m["content"] for m in messages) + ("\n" if generate else ""))
-        text = self.tokenizer.apply_chat_template(
-            [dict(m) for m in messages], tokenize=False, add_generation_prompt=generate
-        )
-        return self.encode(text)
-
-    def prompt(self, problem: Problem) -> list[Segment]:
-        """The problem through the chat template, up to where the model's answer begins."""
-        p = problem.prompt
-        key = p if isinstance(p, str) else tuple((m["role"], m["content"]) for m in p)
-        if key not in self._prompts:
-            messages = [{"role": "user", "content": p}] if isinstance(p, str) else p
-            if len(self._prompts) > 4096:
-                self._prompts.clear()
-            tokens = self._render(messages, generate=True)
-            if len(tokens) >= self.max_context:
-                raise SharpenError(
-                    f"The prompt of problem {problem.key!r} has {len(tokens)} tokens, and the model's context holds "
-                    f"{self.max_context}, answer included. Shorten or drop that problem, or use a model with a longer "
-                    "context."
-                )
-            self._prompts[key] = torch.tensor(tokens)
-        return [Segment(self._prompts[key], role="user", text=p if isinstance(p, str) else p[-1]["content"])]
-
-    def say(self, text: str, role: str = "user") -> Segment:
-        """The tokens a conversation gains between the end of the model's turn and the start of its next one."""
-        if self.tokenizer.chat_template is None:
-            return Segment(torch.tensor(self.encode("\n" + text + "\n")), role=role, text=text)
-        before = [{"role": "user", "content": "."}, {"role": "assistant", "content": "."}]
-        stem = self._render(before, generate=False)
-        whole = self._render([*before, {"role": role, "content": text}], generate=True)
-        # the model's own turn ends with its end token, so what follows that token in the template is what is still to
-        # come
-        ends = [i for i, t in enumerate(stem) if t in self._ends]
-        start = ends[-1] + 1 if ends else len(stem)
-        if whole[:start] != stem[:start]:
-            raise SharpenError(
-                "This model's chat template rewrites earlier turns when a later one is added, so a conversation "
-                "cannot be "
-                "continued on the tokens the model drew. Use a template that only appends, or single-turn tasks."
-            )
-        return Segment(torch.tensor(whole[start:]), role=role, text=text)
-
-    def given(self, text: str) -> Segment:
-        """A demonstration, complete with the token that ends a turn."""
-        return Segment(torch.tensor([*self.encode(text), self._ends[0]]), trainable=True, role="assistant", text=text)
-
-    # ------------------------------------------------------------------ drawing
 
     def sample(self, requests: Sequence[Request]) -> list[Segment]:
         """One segment a request, in order; equal contexts are prefilled once."""
@@ -148,56 +55,6 @@ class LanguageActor(Actor):
                 )
             )
         return out
-
-    # ------------------------------------------------------------------ scoring
-
-    def size(self, trace: Trace) -> int:
-        """Atoms of the longest context of a trace, what its row costs."""
-        return max(sum(len(s) for s in row) for row in rows_of(trace))
-
-    def collate(
-        self, traces: Sequence[Trace], groups: Tensor, columns: Sequence[str], sets: Sets | None = None
-    ) -> Batch:
-        """One right-padded row a context; nothing after a row's end is seen by what stands before, so no mask is
-        needed.
-        """
-        rows = [(b, row) for b, t in enumerate(traces) for row in rows_of(t)]
-        width = max(sum(len(s) for s in row) for _, row in rows)
-        ids = torch.full((len(rows), width), self.tokenizer.pad_token_id)
-        where: list[Tensor] = []
-        trained: list[Segment] = []
-        owner: list[int] = []
-        for r, (b, row) in enumerate(rows):
-            at = 0
-            for s in row:
-                n = len(s)
-                ids[r, at : at + n] = s.atoms
-                if s.trainable and n:
-                    if at == 0:
-                        raise SharpenError(
-                            f"A trace of {traces[b].problem.key!r} begins with a trained token; give it a prompt."
-                        )
-                    where.append(torch.arange(r * width + at - 1, r * width + at - 1 + n))
-                    trained.append(s)
-                    owner.append(b)
-                at += n
-        lengths = torch.tensor([len(s) for s in trained], dtype=torch.long)
-        heat = [s.drawn.temperature if s.drawn and s.drawn.temperature > 0 else 1.0 for s in trained]
-        index = torch.cat(where) if where else torch.zeros(0, dtype=torch.long)
-        return Batch(
-            list(traces),
-            {name: torch.cat([column_of(s, name) for s in trained]) if trained else torch.zeros(0) for name in columns},
-            torch.arange(len(trained)).repeat_interleave(lengths),
-            torch.tensor(owner, dtype=torch.long).repeat_interleave(lengths),
-            groups,
-            {
-                "ids": ids,
-                "where": index,
-                "targets": torch.cat([s.atoms for s in trained]) if trained else index,
-                "temperature": torch.tensor(heat, dtype=torch.float32).repeat_interleave(lengths),
-            },
-            sets,
-        )
 
     def score(self, batch: Batch, wants: Sequence[str] = ()) -> Scored:
         """Log-probs at each atom's own temperature; `wants` may hold `entropy`."""
@@ -251,104 +108,19 @@ class LanguageActor(Actor):
         self.module.train(was)
         return same
 
-    @contextlib.contextmanager
-    def _mode(self) -> Iterator[None]:
-        """The arithmetic both rollout and training use, adapters off where this actor is the model without them."""
-        device = next(self.module.parameters()).device
-        with contextlib.ExitStack() as stack:
-            if self.compute != torch.float32:
-                stack.enter_context(torch.autocast(device.type, dtype=self.compute))
-            if not self.adapter:
-                stack.enter_context(self.module.disable_adapter())
-            yield
-
-    # ------------------------------------------------------------------ weights
-
-    def parameters(self) -> list[tuple[str, nn.Parameter]]:
-        """What gradient may reach."""
-        return [(n, p) for n, p in self.module.named_parameters() if p.requires_grad]
-
-    def weights(self) -> dict[str, Tensor]:
-        """The trainable parameters (with adapters only these), each once."""
-        return {n: p.detach() for n, p in self.parameters()}
-
-    @torch.no_grad()
-    def load_weights(self, weights: dict[str, Tensor]) -> None:
-        """Copy in place, so that the engine and the optimiser see the same parameters."""
-        mine = self.weights()
-        if mine.keys() != weights.keys():
-            odd = sorted(mine.keys() ^ weights.keys())[:3]
-            raise SharpenError(
-                f"The checkpoint's weights are of another model: {', '.join(odd)} ... stand in only one of the two. "
-                "Resume with "
-                "the model and LoRA options the run was started with."
-            )
-        for name, tensor in mine.items():
-            if tensor.shape != weights[name].shape:
-                raise SharpenError(
-                    f"The checkpoint's {name} has shape {tuple(weights[name].shape)}, the model's "
-                    f"{tuple(tensor.shape)}: "
-                    "it is of another model. Resume with the model the run was started with."
-                )
-            tensor.copy_(weights[name])
-
-    def freeze(self) -> LanguageActor:
-        """A copy without gradient; a model with fresh adapters is its own reference once they are off."""
-        fresh = hasattr(self.module, "disable_adapter") and all(
-            not p.any() for n, p in self.module.named_parameters() if "lora_B" in n
+    def freeze(self, *, still: bool = True) -> LanguageActor:
+        """A copy without gradient; a model with fresh adapters is its own still reference once they are off."""
+        shared = (
+            still
+            and hasattr(self.module, "disable_adapter")
+            and not any(p.any() for n, p in self.module.named_parameters() if "lora_B" in n)
         )
-        model = self.module if fresh else copy.deepcopy(self.module)
-        if not fresh:
+        model = self.module if shared else copy.deepcopy(self.module)
+        twin = LanguageActor(model, self.tokenizer, **self.options() | {"adapter": not shared})
+        twin._kept = [] if shared else self._kept
+        if not shared:
             model.requires_grad_(False)
-        return LanguageActor(
-            model,
-            self.tokenizer,
-            rate=self.rate,
-            max_context=self.max_context,
-            max_tokens=self.max_tokens,
-            compute=self.compute,
-            adapter=not fresh,
-        )
-
-    def export(self, folder: Path) -> None:
-        """A Hugging Face folder: weights (adapters merged), configuration, tokenizer with its template."""
-        model = (
-            copy.deepcopy(self.module).merge_and_unload() if hasattr(self.module, "merge_and_unload") else self.module
-        )
-        model.save_pretrained(folder, safe_serialization=True)
-        self.tokenizer.save_pretrained(folder)
-
-
-def end_tokens(model: Any, tokenizer: Any) -> list[int]:
-    """The tokens that end a turn, the tokenizer's own first."""
-    out = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
-    for config in (getattr(model, "generation_config", None), model.config):
-        more = getattr(config, "eos_token_id", None)
-        out += [] if more is None else [more] if isinstance(more, int) else list(more)
-    if not out:
-        raise SharpenError(
-            "The tokenizer has no end-of-text token and the model's configuration names none, so an answer could "
-            "never end. "
-            "Set `eos_token` in the model folder's tokenizer_config.json."
-        )
-    return list(dict.fromkeys(out))
-
-
-def rows_of(trace: Trace) -> list[list[Segment]]:
-    """A trace's contexts: a new one begins at each fresh segment."""
-    rows: list[list[Segment]] = [[]]
-    for s in trace.segments:
-        if s.fresh and rows[-1]:
-            rows.append([])
-        rows[-1].append(s)
-    return rows
-
-
-def column_of(segment: Segment, name: str) -> Tensor:
-    """A segment's column, NaN where it is unknown; the behaviour log-prob of moved atoms is not known here."""
-    if name in segment.cols and not (name == "logp_old" and segment.moved):
-        return segment.cols[name]
-    return torch.full((len(segment),), float("nan"))
+        return twin
 
 
 def _context(segments: Sequence[Segment]) -> list[int]:

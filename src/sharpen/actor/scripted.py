@@ -88,7 +88,7 @@ class ScriptedActor(Actor):
     def load_weights(self, weights: dict[str, Tensor]) -> None:
         """Nothing to load."""
 
-    def freeze(self) -> ScriptedActor:
+    def freeze(self, *, still: bool = True) -> ScriptedActor:
         """Itself: it never changes."""
         return self
 

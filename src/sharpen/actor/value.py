@@ -1,0 +1,78 @@
+"""A scalar on every token: critics, outcome and process reward models, told apart by what they are trained to."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from sharpen.actor.base import Request
+from sharpen.actor.text import TextActor
+from sharpen.errors import SharpenError
+from sharpen.types import Batch, Scored, Segment
+
+
+class ValueActor(TextActor):
+    """A language model's decoder with a linear head on its last hidden state, which starts at zero.
+
+    It scores two extras on each trainable atom: `value`, of the prefix before the atom (a critic's baseline may not
+    know the action), and `score`, of the prefix that ends with it (a reward model judges what was said).
+    """
+
+    def __init__(self, like: TextActor) -> None:
+        decoder = copy.deepcopy(like._plain)
+        for p in decoder.parameters():
+            p.requires_grad_(True)
+        # the output embedding is never used here; tied to the input embedding it must stay, else it is let go
+        if not getattr(decoder.config, "tie_word_embeddings", False):
+            decoder.set_output_embeddings(nn.Identity())
+        width = decoder.config.get_text_config().hidden_size
+        super().__init__(decoder, like.tokenizer, **like.options() | {"adapter": True})
+        self.module = nn.ModuleDict({"model": decoder, "head": nn.Linear(width, 1)})
+        nn.init.zeros_(self.module["head"].weight)
+        nn.init.zeros_(self.module["head"].bias)
+        self.module.to(next(decoder.parameters()).device)
+        self._kept = [n for n, p in self.module.named_parameters() if p.requires_grad]
+
+    def sample(self, requests: Sequence[Request]) -> list[Segment]:
+        """Refused: it has no words."""
+        raise SharpenError("A value model cannot be sampled: it gives numbers. Name an actor that is a policy.")
+
+    def score(self, batch: Batch, wants: Sequence[str] = ()) -> Scored:
+        """The extras in `wants`, `value` and `score`, `float32[N]` each; its log-probs are 0, for it draws nothing."""
+        unknown = set(wants) - {"value", "score"}
+        if unknown:
+            raise SharpenError(f"A value model cannot score {', '.join(sorted(unknown))}; it knows: value, score.")
+        device = next(self.module.parameters()).device
+        ids, where = batch.data["ids"].to(device), batch.data["where"].to(device)
+        with self._mode():
+            hidden = self._plain.get_decoder()(input_ids=ids, use_cache=False).last_hidden_state.flatten(0, 1)
+        head = self.module["head"]
+        extra = {
+            name: head(hidden.index_select(0, where + shift).float()).squeeze(-1).cpu()
+            for name, shift in (("value", 0), ("score", 1))
+            if name in wants
+        }
+        return Scored(torch.zeros(len(batch)), extra)
+
+    def freeze(self, *, still: bool = True) -> ValueActor:
+        """An independent copy without gradient."""
+        twin = ValueActor(self)
+        twin.module.load_state_dict(self.module.state_dict())
+        twin.module.requires_grad_(False)
+        return twin
+
+    def export(self, folder: Path) -> None:
+        """A Hugging Face folder of the decoder, and the head beside it as head.safetensors."""
+        self._plain.save_pretrained(folder, safe_serialization=True)
+        self.tokenizer.save_pretrained(folder)
+        head = {k: v.detach().cpu() for k, v in self.module["head"].state_dict().items()}
+        save_file(head, folder / "head.safetensors")
+
+    def load_head(self, folder: Path) -> None:
+        """The head of an exported value model."""
+        self.module["head"].load_state_dict(load_file(folder / "head.safetensors"))
