@@ -61,7 +61,7 @@ async def second_try(play: Play) -> Trace:
     context = [*context, draft, play.say(f"Again: {play.problem.prompt}")]
     final = await play.sample(context)
     draft.trainable = False
-    return Trace(play.problem, [*context, final], end="length" if final.info["end"] == "length" else "stop")
+    return Trace(play.problem, [*context, final], end="length" if final.info.get("end") == "length" else "stop")
 
 
 twice = replace(

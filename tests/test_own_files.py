@@ -54,7 +54,7 @@ def test_parts_and_functions_of_a_file_can_be_described_and_changed(tmp_path):
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        ("mnie", "has no recipe 'mnie'. Did you mean mine?"),
+        ("mnie", r"has no recipe .mnie.\. Did you mean mine"),
         ("not_a_recipe", "has no recipe 'not_a_recipe'"),
     ],
 )
@@ -68,7 +68,7 @@ def test_a_file_that_cannot_be_run_is_refused_with_its_line(tmp_path):
     (tmp_path / "own.py").write_text("x = 1\ny = x / 0\n")
     with pytest.raises(SharpenError, match=r"own\.py could not be read at line 2: ZeroDivisionError: division by zero"):
         find_recipe(f"{tmp_path}/own.py:x")
-    with pytest.raises(SharpenError, match="There is no file none.py to take the recipe from"):
+    with pytest.raises(SharpenError, match=r"There is no file none\.py to take the recipe from"):
         find_recipe("none.py:x")
 
 
@@ -86,9 +86,9 @@ def test_a_task_of_a_file_takes_its_fields_as_options(tmp_path):
     (tmp_path / "own.py").write_text(TASK)
     task = task_of(f"{tmp_path}/own.py:Mine", size="5")
     assert (task.name, task.size, isinstance(task, Copy)) == ("copy", 5, True)
-    with pytest.raises(SharpenError, match="has no option 'sise'. Did you mean size?"):
+    with pytest.raises(SharpenError, match=r"has no option .sise.\. Did you mean size"):
         task_of(f"{tmp_path}/own.py:Mine", sise="5")
-    with pytest.raises(SharpenError, match="has no task 'Mien'. Did you mean Mine"):
+    with pytest.raises(SharpenError, match=r"has no task .Mien.\. Did you mean Mine"):
         task_of(f"{tmp_path}/own.py:Mien")
 
 

@@ -22,14 +22,18 @@ def add_eval(p: argparse.ArgumentParser) -> None:
     p.add_argument("model", metavar="MODEL_OR_RUN", help="a model folder or hub id, `nano`, or a run directory")
     add_task(p, default=None)
     p.add_argument(
-        "--split", action="append", default=[], help="a split of the task, repeatable (default: all but train)"
+        "--split",
+        action="append",
+        default=[],
+        metavar="S",
+        help="a split of the task, repeatable (default: all but train)",
     )
     p.add_argument(
         "--k", default="1,4,16", help="the k of pass@k, separated by commas; the largest is the number of samples"
     )
-    p.add_argument("--problems", type=int, default=256, metavar="N")
-    p.add_argument("--temperature", type=float, default=1.0)
-    p.add_argument("--seed", type=int, default=0)
+    p.add_argument("--problems", type=int, default=256, metavar="N", help="problems of each split")
+    p.add_argument("--temperature", type=float, default=1.0, metavar="T", help="of the samples")
+    p.add_argument("--seed", type=int, default=0, metavar="N", help="of the samples and the intervals")
     add_model(p)
 
 

@@ -54,7 +54,7 @@ def add_model(p: argparse.ArgumentParser) -> None:
 def add_run(p: argparse.ArgumentParser) -> None:
     """Seed, limits, what is kept."""
     fields = {f.name: f for f in dataclasses.fields(Setup)}
-    p.add_argument("--seed", type=int, default=0)
+    p.add_argument("--seed", type=int, default=0, metavar="N", help="equal seeds give equal runs")
     for name, text in {
         "micro_tokens": "padded tokens of one forward pass in training; less saves memory and changes no result",
         "eval_problems": "held-out problems measured before and after (0: none)",
