@@ -5,9 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
@@ -16,9 +14,7 @@ from sharpen.cli.tables import show_results
 from sharpen.cli.training import Screen
 from sharpen.errors import SharpenError
 from sharpen.evaluate import evaluate
-from sharpen.run.directory import RunDir
-from sharpen.run.manifest import rebuild
-from sharpen.run.setup import Setup, Silent, open_policy, open_task
+from sharpen.run.setup import Setup, Silent, open_policy, open_task, setup_to_measure
 
 
 def add_eval(p: argparse.ArgumentParser) -> None:
@@ -26,14 +22,18 @@ def add_eval(p: argparse.ArgumentParser) -> None:
     p.add_argument("model", metavar="MODEL_OR_RUN", help="a model folder or hub id, `nano`, or a run directory")
     add_task(p, default=None)
     p.add_argument(
-        "--split", action="append", default=[], help="a split of the task, repeatable (default: all but train)"
+        "--split",
+        action="append",
+        default=[],
+        metavar="S",
+        help="a split of the task, repeatable (default: all but train)",
     )
     p.add_argument(
         "--k", default="1,4,16", help="the k of pass@k, separated by commas; the largest is the number of samples"
     )
-    p.add_argument("--problems", type=int, default=256, metavar="N")
-    p.add_argument("--temperature", type=float, default=1.0)
-    p.add_argument("--seed", type=int, default=0)
+    p.add_argument("--problems", type=int, default=256, metavar="N", help="problems of each split")
+    p.add_argument("--temperature", type=float, default=1.0, metavar="T", help="of the samples")
+    p.add_argument("--seed", type=int, default=0, metavar="N", help="of the samples and the intervals")
     add_model(p)
 
 
@@ -82,24 +82,7 @@ def run_eval(args: argparse.Namespace) -> int:
 
 def _setup(args: argparse.Namespace) -> Setup:
     """The setup to measure with: a run brings its own task and limits."""
-    path = Path(args.model)
-    if (path / "manifest.json").exists():
-        known: Setup = rebuild(RunDir.open(path).manifest()["setup"])
-        if not (path / "policy" / "config.json").exists():
-            raise SharpenError(
-                f"The run in {path} has no policy yet: it is not finished. Go on with `sharpen train --resume --out "
-                f"{path}`."
-            )
-        task: dict[str, Any] = {"task": args.task, "task_options": task_options(args)} if args.task else {}
-        limits = replace(known.model_setup, lora=0, device=args.device)
-        return replace(known, model=str(path / "policy"), model_setup=limits, **task)
-    return Setup(
-        task=args.task or "chain",
-        task_options=task_options(args),
-        model=args.model,
-        model_setup=model_setup(args),
-        reward=args.reward,
-    )
+    return setup_to_measure(args.model, model_setup(args), args.task, task_options(args), args.reward)
 
 
 def add_export(p: argparse.ArgumentParser) -> None:

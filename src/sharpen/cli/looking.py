@@ -61,11 +61,12 @@ def run_show(args: argparse.Namespace) -> int:
             json.dumps({"recipe": describe(r), "origins": dict(r.origins), "parent": r.parent, "difference": changes})
         )
         return 0
-    print("\n".join(_shown(r, changes, args.all)))
+    print("\n".join(shown(r, changes, args.all)))
     return 0
 
 
-def _shown(r: Recipe, changes: list[str], everything: bool) -> list[str]:
+def shown(r: Recipe, changes: list[str], everything: bool) -> list[str]:
+    """The lines of one recipe: composition, sources of its values, and what makes it differ from its parent."""
     out = [f"{r.name}: {r.about}", f"source: {r.source_of}", "", compose(r, defaults=everything), ""]
     if r.origins:
         out.append("where the values come from:")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import typing
-from pathlib import Path
 from typing import Any
 
+from sharpen import userfile
 from sharpen.actor.load import ModelSetup
 from sharpen.errors import SharpenError, near
 from sharpen.overrides import parse
@@ -18,7 +18,10 @@ from sharpen.run.setup import Setup
 def add_task(p: argparse.ArgumentParser, default: str | None = "chain") -> None:
     """`--task` and its options."""
     p.add_argument(
-        "--task", default=default, metavar="T", help="a built-in task, gym:NAME, a .jsonl or .parquet file, or hf:ID"
+        "--task",
+        default=default,
+        metavar="T",
+        help="a built-in task, gym:NAME, a .jsonl or .parquet file, hf:ID, or FILE.py:CLASS",
     )
     p.add_argument(
         "--task-set", action="append", default=[], metavar="FIELD=VALUE", help="an option of the task, repeatable"
@@ -51,7 +54,7 @@ def add_model(p: argparse.ArgumentParser) -> None:
 def add_run(p: argparse.ArgumentParser) -> None:
     """Seed, limits, what is kept."""
     fields = {f.name: f for f in dataclasses.fields(Setup)}
-    p.add_argument("--seed", type=int, default=0)
+    p.add_argument("--seed", type=int, default=0, metavar="N", help="equal seeds give equal runs")
     for name, text in {
         "micro_tokens": "padded tokens of one forward pass in training; less saves memory and changes no result",
         "eval_problems": "held-out problems measured before and after (0: none)",
@@ -103,31 +106,10 @@ def find_recipe(name: str) -> Recipe:
     """A built-in recipe by name, or one of the user's by `FILE.py:NAME`."""
     from sharpen.recipes import recipe
 
-    path, colon, attribute = name.rpartition(":")
-    if not colon or not path.endswith(".py"):
+    if not userfile.is_named(name):
         return recipe(name)
-    import importlib.util
-
-    if not Path(path).exists():
-        raise SharpenError(f"There is no file {path} to take the recipe {attribute!r} from.")
-    spec = importlib.util.spec_from_file_location(Path(path).stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-    except SharpenError:
-        raise
-    except Exception as error:
-        line = error.__traceback__
-        while line is not None and line.tb_next is not None:
-            line = line.tb_next
-        at = f" at line {line.tb_lineno}" if line is not None else ""
-        raise SharpenError(f"{path} could not be read{at}: {type(error).__name__}: {error}") from error
-    found = getattr(module, attribute, None)
-    if not isinstance(found, Recipe):
-        known = [n for n, v in vars(module).items() if isinstance(v, Recipe)]
-        raise SharpenError(f"{path} has no recipe {attribute!r}. {near(attribute, known)}")
+    found = userfile.find(name, Recipe, "recipe")
+    assert isinstance(found, Recipe)
     return found
 
 

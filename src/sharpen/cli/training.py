@@ -21,7 +21,7 @@ from sharpen.run.directory import RunDir
 from sharpen.run.manifest import rebuild
 from sharpen.run.plan import plan
 from sharpen.run.session import train
-from sharpen.run.setup import Silent, Watcher, open_policy, open_task
+from sharpen.run.setup import Silent, Watcher, default_out, open_policy, open_task, setup_from
 
 
 def add_train(p: argparse.ArgumentParser) -> None:
@@ -94,8 +94,7 @@ def run_train(args: argparse.Namespace) -> int:
         lines = plan(trainer).lines()
         print(json.dumps({"recipe": recipe.name, "task": task.name, "plan": lines}) if args.json else "\n".join(lines))
         return 0
-    task_name = setup.task if setup.task.isidentifier() else Path(setup.task.replace(":", "-")).stem
-    out = args.out or _free(Path("runs"), f"{recipe.name}-{task_name}-seed{setup.seed}")
+    out = args.out or default_out(recipe, setup)
     return _finish(args, console, lambda watcher: train(recipe, setup, out, watcher=watcher, origin=_origin(args)))
 
 
@@ -109,14 +108,16 @@ def _resume(args: argparse.Namespace, console: Console) -> int:
         raise SharpenError("`--resume` needs `--out DIR`, the directory of the run to go on with.")
     manifest = RunDir.open(args.out).manifest()
     origin = manifest["origin"]
-    if args.recipe and args.recipe != origin["recipe"]:
+    name = origin["recipe"] or manifest["name"]
+    if args.recipe and args.recipe != name:
         raise SharpenError(
-            f"The run in {args.out} was started with the recipe {origin['recipe']!r}, not {args.recipe!r}. Leave the "
-            "recipe out, "
+            f"The run in {args.out} was started with the recipe {name!r}, not {args.recipe!r}. Leave the recipe out, "
             "or give another --out to start a new run."
         )
-    recipe = override(find_recipe(origin["recipe"]), origin["set"])
-    setup = rebuild(manifest["setup"])
+    # a run started from Python with a recipe of its own has no name to find it by, but every value
+    known = find_recipe(origin["recipe"]) if origin["recipe"] else rebuild(manifest["recipe"])
+    recipe = override(known, origin["set"])
+    setup = setup_from(manifest["setup"])
     return _finish(args, console, lambda watcher: train(recipe, setup, args.out, resume=True, watcher=watcher))
 
 
@@ -137,11 +138,3 @@ def _finish(args: argparse.Namespace, console: Console, start: Any) -> int:
         screen.message(f"{finding.severity}: {finding.text}")
     show_results(console, evaluation, run.samples, where=str(run.path))
     return 0
-
-
-def _free(folder: Path, name: str) -> Path:
-    """The first of name, name-2, name-3, ... that is not there yet."""
-    path, k = folder / name, 2
-    while path.exists():
-        path, k = folder / f"{name}-{k}", k + 1
-    return path

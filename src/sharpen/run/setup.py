@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -11,6 +11,9 @@ from sharpen.actor.language import LanguageActor
 from sharpen.actor.load import ModelSetup, load_language
 from sharpen.actor.nano import Nano, nano_base
 from sharpen.errors import SharpenError
+from sharpen.recipe import Recipe
+from sharpen.run.directory import RunDir
+from sharpen.run.manifest import rebuild
 from sharpen.task.base import Task
 from sharpen.task.resolve import task_of
 
@@ -39,6 +42,44 @@ class Setup:
                 raise SharpenError(f"`--{name.replace('_', '-')} {getattr(self, name)}` must be 1 or more.")
         if self.eval_problems < 0 or self.rollout_groups < 0:
             raise SharpenError("`--eval-problems` and `--rollout-groups` must be 0 (none) or more.")
+
+
+def setup_from(plain: Any) -> Setup:
+    """The setup that a manifest holds as JSON. Raises SharpenError for one that is not of this version."""
+    found = rebuild(plain, classes=(Setup, ModelSetup))
+    assert isinstance(found, Setup)
+    return found
+
+
+def setup_to_measure(
+    model: str, limits: ModelSetup, task: str | None, task_options: Mapping[str, Any], reward: str
+) -> Setup:
+    """What to measure a model with. A run's folder brings its own task, reward and limits; `task` replaces the first.
+
+    Raises SharpenError for a run that is not finished.
+    """
+    path = Path(model)
+    if not (path / "manifest.json").exists():
+        return Setup(task=task or "chain", task_options=task_options, model=model, model_setup=limits, reward=reward)
+    known = setup_from(RunDir.open(path).manifest()["setup"])
+    if not (path / "policy" / "config.json").exists():
+        raise SharpenError(
+            f"The run in {path} has no policy yet: it is not finished. Go on with `sharpen train --resume --out "
+            f"{path}`."
+        )
+    own: dict[str, Any] = {"task": task, "task_options": task_options} if task else {}
+    trained = replace(known.model_setup, lora=0, device=limits.device)
+    return replace(known, model=str(path / "policy"), model_setup=trained, **own)
+
+
+def default_out(recipe: Recipe, setup: Setup) -> Path:
+    """A new folder under `runs/`, named by recipe, task and seed."""
+    task = setup.task if setup.task.isidentifier() else Path(setup.task.replace(":", "-")).stem
+    name = f"{recipe.name}-{task}-seed{setup.seed}"
+    path, k = Path("runs") / name, 2
+    while path.exists():
+        path, k = Path("runs") / f"{name}-{k}", k + 1
+    return path
 
 
 class Watcher(Protocol):
@@ -95,8 +136,6 @@ def open_policy(setup: Setup, task: Task, watcher: Watcher | None = None) -> Lan
         source = nano_base(task, nano, progress)
     limits = setup.model_setup
     if not limits.max_tokens:
-        from dataclasses import replace
-
         limits = replace(limits, max_tokens=task.max_tokens)
     actor = load_language(source, limits)
     round_trip(actor, task)

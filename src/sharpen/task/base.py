@@ -6,6 +6,7 @@ import random
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from sharpen.types import Problem, Trace
@@ -110,8 +111,13 @@ class Task(ABC):
         return "".join(c if c.isalnum() else "-" for c in self.name)[:40]
 
     def identity(self) -> dict[str, Any]:
-        """What tells this task from another of its name: its fields, as plain data."""
-        return {"name": self.name, **{k: repr(v) for k, v in sorted(vars(self).items()) if not k.startswith("_")}}
+        """What tells this task from another of its name: its fields, as plain data.
+
+        What was computed and kept (`cached_property`) is left out: the identity is the same before and after.
+        """
+        kept = {k for k in vars(self) if isinstance(getattr(type(self), k, None), cached_property)}
+        own = {k: repr(v) for k, v in sorted(vars(self).items()) if not k.startswith("_") and k not in kept}
+        return {"name": self.name, **own}
 
     def answer_of(self, text: str) -> str | None:
         """The final answer in a text, normalised, for majority votes; None when there is none."""

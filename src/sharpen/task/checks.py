@@ -50,8 +50,9 @@ def mean(values: Sequence[float]) -> float:
 
 
 def at_top(task: Task, rewards: Mapping[str, float]) -> bool:
-    """Whether every reward is at the top of its range."""
-    return all(rewards[r.name] >= r.high - 1e-9 for r in task.rewards)
+    """Whether every reward that has a top is there. (`unjudged` tells of a failed judge: 0 is good.)"""
+    tops = [r for r in task.rewards if r.name != "unjudged" and math.isfinite(r.high)]
+    return all(rewards[r.name] >= r.high - 1e-9 for r in tops)
 
 
 def in_range(task: Task, rewards: Mapping[str, float]) -> bool:

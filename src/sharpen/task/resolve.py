@@ -10,6 +10,7 @@ import types
 from collections.abc import Mapping
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from sharpen import userfile
 from sharpen.errors import SharpenError, near
 from sharpen.task import builtin
 from sharpen.task.base import Task
@@ -21,6 +22,7 @@ ADAPTERS = {
     "gym:NAME": "a data set of reasoning-gym, judged by its own score_answer",
     "FILE.jsonl, FILE.parquet": "problems of your own: a prompt and an answer a row",
     "hf:ID_OR_PATH": "a Hugging Face data set in the format of GSM8K or MATH",
+    "FILE.py:CLASS": "a task of your own, written in Python",
 }
 """Tasks made from something outside, by how they are named."""
 
@@ -32,6 +34,7 @@ def task_of(spec: str, **options: Any) -> Task:
         gym:NAME        a data set of reasoning-gym; options of its own configuration are taken too
         hf:ID_OR_PATH   a Hugging Face data set in the format of GSM8K or MATH
         FILE            a `.jsonl` or `.parquet` file
+        FILE.py:CLASS   a subclass of `Task`; its fields, if it is a dataclass, are its options
 
     An option that is a string is read as the type of its field (`"3"`, `"true"`, `"tag,boxed"`, `"none"`). Raises
     `SharpenError` for an unknown task or option, with the near names, and for a value of the wrong type.
@@ -43,15 +46,26 @@ def task_of(spec: str, **options: Any) -> Task:
         if not rest:
             raise SharpenError("The task 'hf:' names no data set. Write hf:ID_OR_PATH, for example hf:openai/gsm8k.")
         return HF(rest, **_typed_fields(HF, spec, options, {"path"}))
+    if userfile.is_named(spec):
+        return _own(spec, options)
     if spec.lower().endswith(SUFFIXES):
         return Files(spec, **_typed_fields(Files, spec, options, {"path"}))
     known = builtin()
     if spec not in known:
         raise SharpenError(
-            f"There is no task {spec!r}. {near(spec, known)} Or give gym:NAME, hf:ID_OR_PATH, or a file that ends in "
-            f"{', '.join(SUFFIXES)}."
+            f"There is no task {spec!r}. {near(spec, known)} Or give gym:NAME, hf:ID_OR_PATH, FILE.py:CLASS, or a file "
+            f"that ends in {', '.join(SUFFIXES)}."
         )
     return known[spec](**_typed_fields(known[spec], spec, options, set()))
+
+
+def _own(spec: str, options: Mapping[str, Any]) -> Task:
+    found = userfile.find(spec, Task, "task")
+    if isinstance(found, Task):
+        raise SharpenError(f"{spec} is a task made already, which takes no options. Name its class.")
+    made = found(**_typed_fields(found, spec, options, set()))
+    assert isinstance(made, Task)
+    return made
 
 
 def _gym(name: str, options: Mapping[str, Any]) -> Task:
