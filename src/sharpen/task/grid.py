@@ -123,11 +123,11 @@ class Grid(Procedural):
         return judged
 
     def lesson(self, rng: random.Random) -> tuple[Problem, tuple[str, ...]]:
-        """One turn of a training problem's worked solution, any action at the rate `sloppy`.
+        """One turn of the worked solution of a problem of any size, any action at the rate `sloppy`.
 
-        The prompt holds the turns before it as messages.
+        Small rooms are oftener, none is held out. The prompt holds the turns before as messages.
         """
-        problem = self.draw("train", rng)
+        problem = self.studied(rng)
         solution = problem.solution or ()
         turn = rng.randrange(len(solution))
         world = self.environment(problem)
