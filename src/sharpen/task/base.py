@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
 from sharpen.types import Problem, Trace
@@ -111,7 +111,8 @@ class Task(ABC):
 
     def identity(self) -> dict[str, Any]:
         """What tells this task from another of its name: its fields, as plain data."""
-        return {"name": self.name, **{k: repr(v) for k, v in sorted(vars(self).items()) if not k.startswith("_")}}
+        known = [f.name for f in fields(self)] if is_dataclass(self) else [k for k in vars(self) if k[0] != "_"]
+        return {"name": self.name, **{k: repr(getattr(self, k)) for k in sorted(known)}}
 
     def answer_of(self, text: str) -> str | None:
         """The final answer in a text, normalised, for majority votes; None when there is none."""

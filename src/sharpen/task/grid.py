@@ -123,20 +123,21 @@ class Grid(Procedural):
         return judged
 
     def lesson(self, rng: random.Random) -> tuple[Problem, tuple[str, ...]]:
-        """One turn of the worked solution of a problem of any size, any action at the rate `sloppy`.
+        """An episode in a room of any size, small ones oftener, none held out; its last turn is the lesson's line.
 
-        Small rooms are oftener, none is held out. The prompt holds the turns before as messages.
+        The teacher goes on by a shortest way from where it is; at the rate `sloppy` it does anything instead. The
+        prompt holds the turns before the last as messages.
         """
         problem = self.studied(rng)
-        solution = problem.solution or ()
-        turn = rng.randrange(len(solution))
         world = self.environment(problem)
         said = [{"role": "user", "content": world.reset()}]
-        for action in solution[:turn]:
-            said.append({"role": "assistant", "content": action})
-            said.append({"role": "user", "content": world.step(action)[0]})
-        shown = rng.choice(ACTIONS) if rng.random() < self.sloppy else solution[turn]
-        return dataclasses.replace(problem, prompt=said), (shown,)
+        while True:
+            ahead = world.room.solve(world.place) or ACTIONS
+            action = rng.choice(ACTIONS) if rng.random() < self.sloppy else ahead[0]
+            seen, _, over = world.step(action)
+            if over:
+                return dataclasses.replace(problem, prompt=said), (action,)
+            said += [{"role": "assistant", "content": action}, {"role": "user", "content": seen}]
 
     def answer_of(self, text: str) -> str | None:
         """None: an episode has no answer to vote on."""

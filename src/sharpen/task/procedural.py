@@ -120,9 +120,14 @@ class Procedural(Task):
             "of these sizes. Widen low..high, or change test_share."
         )
 
+    @property
+    def simplest(self) -> int:
+        """The least size of which there are problems with these fields, where lessons begin; at most `low`."""
+        return self.smallest
+
     def studied(self, rng: random.Random) -> Problem:
-        """A problem for a lesson: of any size from `smallest` to `harder_high`, small ones oftener, none held out."""
-        sizes = range(self.smallest, self.harder_high + 1)
+        """A problem for a lesson: of any size from `simplest` to `harder_high`, small ones oftener, none held out."""
+        sizes = range(self.simplest, self.harder_high + 1)
         weights = [self.falloff**k for k in range(len(sizes))]
         for _ in range(TRIES):
             problem = self.make(rng.choices(sizes, weights)[0], rng)
