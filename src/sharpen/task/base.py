@@ -6,19 +6,20 @@ import random
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
-from typing import Any
+from typing import Any, Literal
 
 from sharpen.types import Problem, Trace
 
 
 @dataclass(frozen=True)
 class RewardSpec:
-    """A named reward, its valid range, and what it measures."""
+    """A named reward, its valid range, and what it measures. `best` is the end of the range a perfect trace has."""
 
     name: str
     low: float = 0.0
     high: float = 1.0
     about: str = ""
+    best: Literal["low", "high"] = "high"
 
 
 class Environment(ABC):

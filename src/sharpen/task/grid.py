@@ -123,21 +123,21 @@ class Grid(Procedural):
         return judged
 
     def lesson(self, rng: random.Random) -> tuple[Problem, tuple[str, ...]]:
-        """An episode in a room of any size, small ones oftener, none held out; its last turn is the lesson's line.
+        """A walk in a room of any size, small ones oftener, none held out, for as many turns as are needed there.
 
-        The teacher goes on by a shortest way from where it is; at the rate `sloppy` it does anything instead. The
-        prompt holds the turns before the last as messages.
+        The teacher goes on by a shortest way from where it is; at the rate `sloppy` it does anything instead. The last
+        turn is the lesson's line, and the prompt holds those before it as messages.
         """
         problem = self.studied(rng)
         world = self.environment(problem)
         said = [{"role": "user", "content": world.reset()}]
-        while True:
+        for turn in range(1, len(problem.solution or ()) + 1):
             ahead = world.room.solve(world.place) or ACTIONS
             action = rng.choice(ACTIONS) if rng.random() < self.sloppy else ahead[0]
-            seen, _, over = world.step(action)
-            if over:
-                return dataclasses.replace(problem, prompt=said), (action,)
-            said += [{"role": "assistant", "content": action}, {"role": "user", "content": seen}]
+            if turn == len(problem.solution or ()):
+                break
+            said += [{"role": "assistant", "content": action}, {"role": "user", "content": world.step(action)[0]}]
+        return dataclasses.replace(problem, prompt=said), (action,)
 
     def answer_of(self, text: str) -> str | None:
         """None: an episode has no answer to vote on."""

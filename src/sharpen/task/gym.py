@@ -71,7 +71,9 @@ class Gym(Task):
             (
                 RewardSpec("correct", about="that score is 1"),
                 RewardSpec("score", about=about),
-                RewardSpec("unjudged", about="scoring failed or ran out of time; the trace then counts as wrong"),
+                RewardSpec(
+                    "unjudged", about="scoring failed or ran out of time; the trace then counts as wrong", best="low"
+                ),
             ),
         )
 
