@@ -30,10 +30,10 @@ class Graph(Worked):
     """
 
     low: int = 5
-    high: int = 7
-    harder_low: int = 8
-    harder_high: int = 10
-    density: float = 1.3
+    high: int = 6
+    harder_low: int = 7
+    harder_high: int = 8
+    density: float = 1.0
     directed: bool = False
 
     name = "graph"
