@@ -191,9 +191,7 @@ def legible(task: Task, context: int, n: int = 100) -> None:
             )
 
 
-def _encoded(
-    problem: Problem, lines: Sequence[str], code: dict[str, int], context: int
-) -> tuple[list[int], list[int]]:
+def _encoded(problem: Problem, lines: Sequence[str], code: dict[str, int], context: int) -> tuple[list[int], list[int]]:
     """Tokens as the chat template has them, and labels: -100 for what the user says, which is not learnt.
 
     What the assistant said in earlier turns is learnt as the last turn is. What does not fit the context is cut off.
