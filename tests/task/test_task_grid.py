@@ -147,15 +147,13 @@ def test_a_room_without_a_way_has_no_solution():
     assert Room(("@.", "DG")).solve() == ["r", "d"]
 
 
-def test_lessons_are_single_turns_after_those_before():
-    rng, hits = random.Random(2), 0
-    for _ in range(300):
-        p, shown = Grid(sloppy=0.3).lesson(rng)
+def test_lessons_without_slips_are_worked_solutions():
+    rng = random.Random(2)
+    for _ in range(100):
+        p, shown = Grid(sloppy=0.0).lesson(rng)
         done = [m["content"] for m in p.prompt if m["role"] == "assistant"]
-        assert tuple(done) == p.solution[: len(done)]
+        assert (*done, *shown) == p.solution
         assert p.prompt[0] == {"role": "user", "content": "\n".join(p.info["rows"])}
-        hits += shown == (p.solution[len(done)],)
-    assert 0.68 < hits / 300 < 0.82  # 0.7 + 0.3 / 6
 
 
 def test_no_votes():

@@ -42,7 +42,7 @@ class Deduce(Worked):
     side: int = 1
 
     name = "deduce"
-    smallest: ClassVar[int] = 2
+    smallest: ClassVar[int] = 1
     largest: ClassVar[int | None] = 10
 
     rewards = (*COMMON, PROOF)

@@ -123,20 +123,21 @@ class Grid(Procedural):
         return judged
 
     def lesson(self, rng: random.Random) -> tuple[Problem, tuple[str, ...]]:
-        """One turn of a training problem's worked solution, any action at the rate `sloppy`.
+        """A walk in a room of any size, small ones oftener, none held out, for as many turns as are needed there.
 
-        The prompt holds the turns before it as messages.
+        The teacher goes on by a shortest way from where it is; at the rate `sloppy` it does anything instead. The last
+        turn is the lesson's line, and the prompt holds those before it as messages.
         """
-        problem = self.draw("train", rng)
-        solution = problem.solution or ()
-        turn = rng.randrange(len(solution))
+        problem = self.studied(rng)
         world = self.environment(problem)
         said = [{"role": "user", "content": world.reset()}]
-        for action in solution[:turn]:
-            said.append({"role": "assistant", "content": action})
-            said.append({"role": "user", "content": world.step(action)[0]})
-        shown = rng.choice(ACTIONS) if rng.random() < self.sloppy else solution[turn]
-        return dataclasses.replace(problem, prompt=said), (shown,)
+        for turn in range(1, len(problem.solution or ()) + 1):
+            ahead = world.room.solve(world.place) or ACTIONS
+            action = rng.choice(ACTIONS) if rng.random() < self.sloppy else ahead[0]
+            if turn == len(problem.solution or ()):
+                break
+            said += [{"role": "assistant", "content": action}, {"role": "user", "content": world.step(action)[0]}]
+        return dataclasses.replace(problem, prompt=said), (action,)
 
     def answer_of(self, text: str) -> str | None:
         """None: an episode has no answer to vote on."""
