@@ -53,9 +53,7 @@ def mean(values: Sequence[float]) -> float:
 def at_top(task: Task, rewards: Mapping[str, float]) -> bool:
     """Whether every reward whose range has ends is at the good one."""
     ends = [r for r in task.rewards if math.isfinite(r.high) and math.isfinite(r.low)]
-    return all(
-        rewards[r.name] >= r.high - 1e-9 if r.best == "high" else rewards[r.name] <= r.low + 1e-9 for r in ends
-    )
+    return all(rewards[r.name] >= r.high - 1e-9 if r.best == "high" else rewards[r.name] <= r.low + 1e-9 for r in ends)
 
 
 def in_range(task: Task, rewards: Mapping[str, float]) -> bool:
@@ -222,7 +220,10 @@ def steps(task: Task, problems: Sequence[Problem], rng: random.Random) -> Check:
 
 
 def lessons(task: Task, problems: Sequence[Problem], rng: random.Random) -> Check:
-    """What a model made from scratch is taught is judged right at least now and then; does not apply without lessons."""
+    """What a model made from scratch is taught is judged right at least now and then.
+
+    Does not apply without lessons.
+    """
     solved, held = [], []
     try:
         taught = [task.lesson(rng) for _ in problems]

@@ -153,11 +153,6 @@ class Rows(Task):
         said = extract(text, self.rules)
         return None if said is None else form(said, self.table.match)
 
-    def identity(self) -> dict[str, Any]:
-        """The fields and a hash of the rows, since a file may change under its name."""
-        rows = [[p.prompt, p.answer, p.solution] for some in self.table.splits.values() for p in some]
-        return {**super().identity(), "rows": digest(rows)}
-
     def _split(self, split: str) -> tuple[Problem, ...]:
         if split not in self.table.splits:
             raise SharpenError(f"Task {self.name} has no split {split!r}. {near(split, self.table.splits)}")

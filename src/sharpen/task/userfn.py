@@ -198,14 +198,6 @@ class Rewarded(Task):
         """The task's final answer of a text."""
         return self.task.answer_of(text)
 
-    def lesson(self, rng: random.Random) -> tuple[Problem, tuple[str, ...]]:
-        """The task's lesson: a reward changes what is sought, not what a model was brought up on."""
-        return self.task.lesson(rng)
-
-    def identity(self) -> dict[str, Any]:
-        """The task's identity, so that a model made for the task serves this one too."""
-        return self.task.identity()
-
 
 def verify_all(task: Task, pairs: Sequence[tuple[Problem, Trace]]) -> list[dict[str, float]]:
     """`task.verify` of every pair, through `task.verify_many` where there is one."""
