@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import typing
 from pathlib import Path
 from typing import Any
 
 from sharpen.actor.load import ModelSetup
 from sharpen.errors import SharpenError, near
-from sharpen.overrides import parse
 from sharpen.recipe import Recipe
 from sharpen.run.setup import Setup
 
@@ -129,13 +127,3 @@ def find_recipe(name: str) -> Recipe:
         known = [n for n, v in vars(module).items() if isinstance(v, Recipe)]
         raise SharpenError(f"{path} has no recipe {attribute!r}. {near(attribute, known)}")
     return found
-
-
-def typed(options: dict[str, Any], cls: type, where: str) -> dict[str, Any]:
-    """Texts turned into the types of the fields of `cls`; unknown names are refused with the near ones."""
-    kinds = typing.get_type_hints(cls)
-    fields = {f.name for f in dataclasses.fields(cls)}
-    for name in options:
-        if name not in fields:
-            raise SharpenError(f"{where} has no option {name!r}. {near(name, fields)}")
-    return {n: parse(v, kinds[n], f"{where} {n}={v}") if isinstance(v, str) else v for n, v in options.items()}
