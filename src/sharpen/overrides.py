@@ -35,9 +35,9 @@ def override(recipe: R, changes: Sequence[str]) -> R:
     return changed
 
 
-def options(recipe: Any) -> set[str]:
-    """Every `PART.FIELD` that `override` takes for this recipe, without the ones that are ambiguous."""
-    out: set[str] = set()
+def options(recipe: Any) -> dict[str, Any]:
+    """Every `PART.FIELD` that `override` takes for this recipe with its value, ambiguous names left out."""
+    out: dict[str, Any] = {}
     parts = addresses(recipe)
     kinds = [name.partition(".")[0] for name in parts]
     for name, part in parts.items():
@@ -46,7 +46,7 @@ def options(recipe: Any) -> set[str]:
         label = getattr(part, "label", None)
         if label and [getattr(p, "label", None) for n, p in parts.items() if n.split(".")[0] == stem].count(label) == 1:
             names.append(f"{stem}.{label}")
-        out |= {f"{n}.{f.name}" for n in names for f in dataclasses.fields(part)}  # type: ignore[arg-type]
+        out |= {f"{n}.{name}": getattr(part, name) for n in names for name in _fields(part)}
     return out
 
 

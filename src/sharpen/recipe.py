@@ -226,6 +226,12 @@ def check(recipe: Recipe, task: Task | None = None) -> None:
             raise SharpenError(
                 f"Recipe {recipe.name!r}: {type(part).__name__} asks the actor {actor!r}. {near(actor, names)}"
             )
+        split = getattr(part, "split", None)
+        if task is not None and isinstance(split, str) and split not in task.splits:
+            raise SharpenError(
+                f"Recipe {recipe.name!r}: {type(part).__name__} draws from the split {split!r} of task {task.name!r}. "
+                f"{near(split, task.splits)}"
+            )
     for update in recipe.updates:
         if update.actor not in names:
             raise SharpenError(

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import importlib.util
+import sys
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +21,21 @@ def add_task(p: argparse.ArgumentParser, default: str | None = "chain") -> None:
     p.add_argument(
         "--task", default=default, metavar="T", help="a built-in task, gym:NAME, a .jsonl or .parquet file, or hf:ID"
     )
+    add_task_options(p)
+
+
+def add_task_options(p: argparse.ArgumentParser) -> None:
+    """What changes a task: its options, and a reward of the user's own."""
     p.add_argument(
         "--task-set", action="append", default=[], metavar="FIELD=VALUE", help="an option of the task, repeatable"
     )
     p.add_argument(
         "--reward", default="", metavar="FILE.py:FN", help="a reward function of your own, which then decides"
     )
+    p.add_argument(
+        "--reward-timeout", type=float, default=10.0, metavar="SECONDS", help="how long one call of it may take"
+    )
+    p.add_argument("--reward-workers", type=int, default=1, metavar="N", help="processes that call it")
 
 
 def add_model(p: argparse.ArgumentParser) -> None:
@@ -82,6 +94,15 @@ def task_options(args: argparse.Namespace) -> dict[str, Any]:
     return out
 
 
+def reward_options(args: argparse.Namespace) -> dict[str, Any]:
+    """The reward options, as fields of a setup."""
+    return {
+        "reward": args.reward,
+        "reward_timeout": args.reward_timeout,
+        "reward_workers": args.reward_workers,
+    }
+
+
 def setup_of(args: argparse.Namespace) -> Setup:
     """The whole setup of a run."""
     names = ("micro_tokens", "eval_problems", "eval_samples", "checkpoint_every", "rollouts_every", "rollout_groups")
@@ -90,9 +111,9 @@ def setup_of(args: argparse.Namespace) -> Setup:
         task_options=task_options(args),
         model=args.model,
         model_setup=model_setup(args),
-        reward=args.reward,
         seed=args.seed,
         trackers=tuple(args.tracker),
+        **reward_options(args),
         **{n: getattr(args, n) for n in names},
     )
 
@@ -101,29 +122,49 @@ def find_recipe(name: str) -> Recipe:
     """A built-in recipe by name, or one of the user's by `FILE.py:NAME`."""
     from sharpen.recipes import recipe
 
-    path, colon, attribute = name.rpartition(":")
-    if not colon or not path.endswith(".py"):
-        return recipe(name)
-    import importlib.util
+    path, _, attribute = name.rpartition(":")
+    if name.endswith(".py") or path.endswith(".py"):
+        return own_recipe(path or name, attribute if path else "")
+    return recipe(name)
 
-    if not Path(path).exists():
-        raise SharpenError(f"There is no file {path} to take the recipe {attribute!r} from.")
-    spec = importlib.util.spec_from_file_location(Path(path).stem, path)
+
+def own_recipe(path: str, attribute: str) -> Recipe:
+    """The recipe of that name in a Python file of the user's."""
+    if not Path(path).is_file():
+        raise SharpenError(f"There is no file {path} to take a recipe from. Write FILE.py:NAME.")
+    spec = importlib.util.spec_from_file_location(f"own_{Path(path).stem}", path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    # dataclasses and the manifest look a class's module up by its name
+    sys.modules[spec.name] = module
     try:
         spec.loader.exec_module(module)
-    except SharpenError:
-        raise
+    except SharpenError as error:
+        raise SharpenError(f"{path}{_line(error, path)}: {error}") from error
     except Exception as error:
-        line = error.__traceback__
-        while line is not None and line.tb_next is not None:
-            line = line.tb_next
-        at = f" at line {line.tb_lineno}" if line is not None else ""
-        raise SharpenError(f"{path} could not be read{at}: {type(error).__name__}: {error}") from error
-    found = getattr(module, attribute, None)
-    if not isinstance(found, Recipe):
-        known = [n for n, v in vars(module).items() if isinstance(v, Recipe)]
-        raise SharpenError(f"{path} has no recipe {attribute!r}. {near(attribute, known)}")
-    return found
+        words = error.msg if isinstance(error, SyntaxError) else str(error)
+        raise SharpenError(
+            f"{path} could not be read{_line(error, path)}: {type(error).__name__}: {words}. Mend it there."
+        ) from error
+    found = getattr(module, attribute, None) if attribute else None
+    if isinstance(found, Recipe):
+        return found
+    known = [n for n, v in vars(module).items() if isinstance(v, Recipe)]
+    if attribute and attribute in vars(module):
+        raise SharpenError(f"{attribute!r} in {path} is a {type(found).__name__}, not a Recipe. {_listed(known)}")
+    if attribute:
+        raise SharpenError(f"{path} has no recipe {attribute!r}. {near(attribute, known) if known else _listed(known)}")
+    raise SharpenError(f"Name the recipe of {path} as {path}:NAME. {_listed(known)}")
+
+
+def _listed(names: list[str]) -> str:
+    return f"It has {', '.join(names)}." if names else "It has no recipe; write NAME = Recipe(...) at its top level."
+
+
+def _line(error: Exception, path: str) -> str:
+    """The last line of a file that had a part in an error."""
+    if isinstance(error, SyntaxError) and error.filename == path:
+        return f" at line {error.lineno}"
+    lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == path]
+    return f" at line {lines[-1]}" if lines else ""

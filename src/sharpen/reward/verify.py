@@ -86,7 +86,8 @@ class Total(Part):
     writes: ClassVar[tuple[str, ...]] = ("reward",)
 
     def __post_init__(self) -> None:
-        require(self, "weights", all(map(math.isfinite, self.weights.values())), "finite numbers by name")
+        bad = [w for w in self.weights.values() if isinstance(w, float) and not math.isfinite(w)]
+        require(self, "weights", not bad, "finite numbers by name")
 
     @property
     def reads(self) -> tuple[str, ...]:  # type: ignore[override]

@@ -134,6 +134,11 @@ class Rows(Task):
         """`verify` of every pair, in order, with all workers at once."""
         return self.judge.rewards([(extract(t.text, self.rules), str(p.answer), p.key) for p, t in pairs])
 
+    def identity(self) -> dict[str, Any]:
+        """Its name and the content of its training problems, wherever they lie."""
+        told = [[p.prompt, p.answer, p.solution] for p in self.table.splits["train"]]
+        return {"name": self.name, "train": digest(told)}
+
     def answer_of(self, text: str) -> str | None:
         """The final answer, in the form that equal answers share (for mathematics: of equal numbers or equal text)."""
         said = extract(text, self.rules)

@@ -186,6 +186,14 @@ class Rewarded(Task):
         """Whether the user's main reward reaches the threshold."""
         return rewards[self.main] >= self.threshold
 
+    def lesson(self, rng: random.Random) -> tuple[Problem, tuple[str, ...]]:
+        """The task's lesson: what a model is brought up on does not depend on the reward."""
+        return self.task.lesson(rng)
+
+    def identity(self) -> dict[str, Any]:
+        """The task's own."""
+        return self.task.identity()
+
     def answer_of(self, text: str) -> str | None:
         """The task's final answer of a text."""
         return self.task.answer_of(text)

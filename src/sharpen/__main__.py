@@ -1,0 +1,7 @@
+"""`python -m sharpen` is `sharpen`."""
+
+import sys
+
+from sharpen.cli.main import main
+
+sys.exit(main())
