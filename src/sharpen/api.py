@@ -129,7 +129,9 @@ def measure(
             f"k={list(k)}, problems={problems}, temperature={temperature} cannot be measured: k are whole numbers from "
             "1 on, problems 1 or more, temperature 0 or more."
         )
-    setup = setup_to_measure(str(model), ModelSetup(**options), task, task_set or {}, reward)
+    setup = setup_to_measure(
+        str(model), ModelSetup(**options), task, task_set or {}, {"reward": reward} if reward else {}
+    )
     chosen = open_task(setup)
     for name in split:
         if name not in chosen.splits:

@@ -20,6 +20,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from safetensors import SafetensorError
 
 from sharpen.errors import SharpenError
 from sharpen.task.base import Task
@@ -119,6 +120,9 @@ def nano_base(task: Task, nano: Nano | None = None, watch: Callable[[int, float]
     if (folder / "config.json").exists():
         return folder
     legible(task, nano.context)
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()  # a run shows its own progress
     tokenizer = character_tokenizer()
     model = upbringing(task, nano, tokenizer, watch)
     try:
@@ -131,10 +135,13 @@ def nano_base(task: Task, nano: Nano | None = None, watch: Callable[[int, float]
                 os.rename(made, folder)
         finally:
             shutil.rmtree(made, ignore_errors=True)
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
+        if (folder / "config.json").exists():  # another process was faster
+            return folder
+        why = getattr(error, "strerror", None) or error
         raise SharpenError(
-            f"The base model could not be kept in {folder.parent}: {error.strerror}. Set SHARPEN_CACHE to a folder "
-            "with room."
+            f"The base model could not be kept in {folder.parent}: {why}. Set SHARPEN_CACHE to a folder where you may "
+            "write and where there is room."
         ) from error
     return folder
 
