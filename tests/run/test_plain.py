@@ -186,7 +186,7 @@ class Strange(str):
         (1j, "builtins.complex"),
         (b"x", "builtins.bytes"),
     ],
-    ids=str,
+    ids=lambda x: x if isinstance(x, str) else type(x).__name__,
 )
 def test_anything_else_is_named_with_its_place(x, name):
     with pytest.raises(
