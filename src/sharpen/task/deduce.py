@@ -43,6 +43,7 @@ class Deduce(Worked):
 
     name = "deduce"
     smallest: ClassVar[int] = 1
+    falloff: ClassVar[float] = 0.6
     largest: ClassVar[int | None] = 10
 
     rewards = (*COMMON, PROOF)
