@@ -15,7 +15,6 @@ from sharpen.task.procedural import Procedural, share
 from sharpen.task.room import ACTIONS, AGENT, DOOR, FLOOR, GOAL, KEY, WALL, Room, RoomWorld, action_of
 from sharpen.types import Problem, Trace
 
-
 HABITS = (("r", "l", 0.6),)
 """A careless teacher mixes up right and left: six times in ten it says left for right."""
 
@@ -65,7 +64,7 @@ class Grid(Procedural):
             share(self.name, f"the chance of the habit {action!r}", chance)
             if action not in ACTIONS or said not in ACTIONS or action == said:
                 raise SharpenError(
-                    f"Task 'grid': the habit {action!r} -> {said!r} is not an action and another one said for it. Write "
+                    f"Task 'grid': the habit {action!r} -> {said!r} is not an action and another said for it. Write "
                     f'habits as (("r", "l", 0.6),), with actions out of {", ".join(ACTIONS)}.'
                 )
         self.room(8)
