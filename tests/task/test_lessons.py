@@ -51,7 +51,7 @@ def test_lessons_of_a_graph_begin_where_its_density_is_possible():
 
 
 def test_the_teacher_of_a_grid_goes_on_from_where_a_slip_led():
-    task, rng, slips, every = Grid(sloppy=0.5), random.Random(2), 0, 0
+    task, rng, slips, every = Grid(sloppy=0.5, habits=()), random.Random(2), 0, 0
     for _ in range(100):
         p, last = task.lesson(rng)
         turns = [m["content"] for m in p.prompt if m["role"] == "assistant"] + list(last)

@@ -193,9 +193,8 @@ def legible(task: Task, context: int, n: int = 100) -> None:
             else:
                 continue
             raise SharpenError(
-                f"The nano model cannot read task {task.name!r}: problem {problem.key!r} of its split {split!r} "
-                f"{what}. "
-                "Change the problems, or give a pretrained model (`--model`)."
+                f"The nano model cannot read task {task.name!r}: problem {problem.key!r} of its split {split!r} {what}."
+                " Change the problems, or give a pretrained model (`--model`)."
             )
 
 

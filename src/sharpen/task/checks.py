@@ -220,10 +220,7 @@ def steps(task: Task, problems: Sequence[Problem], rng: random.Random) -> Check:
 
 
 def lessons(task: Task, problems: Sequence[Problem], rng: random.Random) -> Check:
-    """What a model made from scratch is taught is judged right at least now and then.
-
-    Does not apply without lessons.
-    """
+    """What a model made from scratch is taught is judged right now and then; does not apply without lessons."""
     solved, held = [], []
     try:
         taught = [task.lesson(rng) for _ in problems]
