@@ -152,7 +152,7 @@ def own_recipe(path: str, attribute: str) -> Recipe:
         return found
     known = [n for n, v in vars(module).items() if isinstance(v, Recipe)]
     if attribute and attribute in vars(module):
-        raise SharpenError(f"{attribute!r} in {path} is a {type(found).__name__}, not a Recipe. {_listed(known)}")
+        raise SharpenError(f"{attribute!r} in {path} is of type {type(found).__name__}, not a Recipe. {_listed(known)}")
     if attribute:
         raise SharpenError(f"{path} has no recipe {attribute!r}. {near(attribute, known) if known else _listed(known)}")
     raise SharpenError(f"Name the recipe of {path} as {path}:NAME. {_listed(known)}")
@@ -164,7 +164,8 @@ def _listed(names: list[str]) -> str:
 
 def _line(error: Exception, path: str) -> str:
     """The last line of a file that had a part in an error."""
-    if isinstance(error, SyntaxError) and error.filename == path:
+    file = str(Path(path).absolute())
+    if isinstance(error, SyntaxError) and error.filename == file:
         return f" at line {error.lineno}"
-    lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == path]
+    lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == file]
     return f" at line {lines[-1]}" if lines else ""
