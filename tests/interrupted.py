@@ -1,7 +1,8 @@
 """Run a training in children of this process, each ended in its own way; says how they ended as JSON.
 
-`python interrupted.py WORDS...`. The children are forked, which saves the time it takes to import everything (OMP_NUM_THREADS
-must be 1: threads do not survive it). They end themselves at a given place, so that the moment is the same each time.
+`python interrupted.py WORDS...`. The children are forked, which saves the time it takes to import everything
+(OMP_NUM_THREADS must be 1: threads do not survive it). They end themselves at a given place, so that the moment is the
+same each time.
 """
 
 from __future__ import annotations

@@ -357,7 +357,7 @@ def test_resuming_as_something_else(train, sharpen, tiny):
     )
     refused(
         sharpen(*go_on, "--set", "Loop.iterations=9"),
-        "The run in run was started with --set Loop.problems=2 --set Sample.n=2 --set Loop.iterations=4, and is resumed",
+        "The run in run was started with --set Loop.problems=2 --set Sample.n=2 --set Loop.iterations=4, and is",
         "by `--model run/policy` if it is finished",
     )
     refused(sharpen(*go_on, "--seed", "5"), "was started with another --seed (0, now 5), and is resumed exactly as it")
