@@ -10,6 +10,7 @@ import pytest
 from command import refused
 from sharpen.recipes import all_recipes
 from sharpen.task import builtin
+from sharpen.task.resolve import ADAPTERS
 
 
 def test_recipes(sharpen):
@@ -63,12 +64,7 @@ def test_show_a_child_tells_the_difference(sharpen):
 
 def test_tasks(sharpen):
     lines = sharpen("tasks").out.splitlines()
-    assert [line.split("\t")[0] for line in lines] == [
-        *builtin(),
-        "gym:NAME",
-        "FILE.jsonl, FILE.parquet",
-        "hf:ID_OR_PATH",
-    ]
+    assert [line.split("\t")[0] for line in lines] == [*builtin(), *ADAPTERS]
     told = {t["name"]: t for t in json.loads(sharpen("tasks", "--json").out)}
     assert "solution" in told["chain"]["gives"]
     assert told["chain"]["rewards"][0] == "correct"

@@ -152,7 +152,7 @@ def own_recipe(path: str, attribute: str) -> Recipe:
         return found
     known = [n for n, v in vars(module).items() if isinstance(v, Recipe)]
     if attribute and attribute in vars(module):
-        raise SharpenError(f"{attribute!r} in {path} is of type {type(found).__name__}, not a Recipe. {_listed(known)}")
+        raise SharpenError(f"{attribute!r} in {path} is a {type(found).__name__}, not a Recipe. {_listed(known)}")
     if attribute:
         raise SharpenError(f"{path} has no recipe {attribute!r}. {near(attribute, known) if known else _listed(known)}")
     raise SharpenError(f"Name the recipe of {path} as {path}:NAME. {_listed(known)}")
