@@ -287,4 +287,5 @@ def test_tags():
 
 def test_named_rewards_stand_below_the_shares():
     both = {"before": evaluation(0.1, 0.3) | {"rewards": {"<b>": 0.25}}, "after": evaluation(0.1, 0.3)}
-    assert "<td>reward &lt;b&gt;</td><td>0.250</td><td>–</td>" in page(data(evaluation={"test": both}))
+    text = Reader(page(data(evaluation={"test": both}))).text
+    assert "reward <b>0.250–" in text
