@@ -229,6 +229,20 @@ def test_a_non_finite_loss_names_the_sample_and_keeps_the_weights():
     assert weights_equal(kept, actor.weights())
 
 
+def test_no_gradient_is_expected_where_nothing_was_credited():
+    """In the first iteration nothing may be solved, and the policy is still its reference."""
+    actor = nano_actor()
+    groups = traces(actor, [3, 4], credit=False)
+    for g in groups:
+        for t in g.traces:
+            for s in t.actions:
+                with torch.no_grad():
+                    s.put("logp_ref", actor.score(actor.collate([t], torch.tensor([0]), ())).logp.float())
+    gradients, figures = gradient((PPO, Term(KL(), 0.1)), groups, actor, 10**6)
+    assert figures["grad_norm"] < 1e-6
+    assert set(gradients) == {n for n, _ in actor.parameters()}
+
+
 def test_no_gradient_is_noticed():
     class Cut(NLL):
         def __call__(self, new, batch):

@@ -68,7 +68,8 @@ def load(path: str, what: str) -> ModuleType:
 
 def _line(error: Exception, path: str) -> str:
     """The last line of a file that had a part in an error."""
-    if isinstance(error, SyntaxError) and error.filename == path:
+    file = str(Path(path).absolute())
+    if isinstance(error, SyntaxError) and error.filename == file:
         return f" at line {error.lineno}"
-    lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == path]
+    lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == file]
     return f" at line {lines[-1]}" if lines else ""

@@ -25,7 +25,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def sharpen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Said]:
     """Run a command in an empty folder that holds `data.jsonl` and `reward.py`."""
     monkeypatch.chdir(tmp_path)
-    rows = [{"prompt": f"{d}+1=", "answer": str(d + 1), "solution": str(d + 1)} for d in range(30)]
+    rows = [{"prompt": f"{d}+1=", "answer": str(d + 1), "solution": str(d + 1)} for d in range(60)]
     Path("data.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
     Path("reward.py").write_text(REWARD)
 

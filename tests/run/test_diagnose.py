@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 
 import pytest
@@ -253,3 +254,33 @@ def test_got_worse():
     flat = run(solved=0.3, reward__total=0.3)
     assert diagnose(flat, before, {"test": evaluation(0.47)}) == []
     assert only(flat, before=before, after={"test": evaluation(0.45)}).title == "The model got worse"
+
+
+def test_remedies_name_only_options_there_are():
+    from sharpen.overrides import options, override
+    from sharpen.recipes import all_recipes
+
+    troubles = [
+        run(groups__signal=0.05),
+        run(group__all_failed=0.9, groups__signal=0.05),
+        run(entropy=linear(0.5, 0.01)),
+        run(kl=2.0),
+        run(clipped=0.9),
+        run(length=linear(100.0, 200.0), solved=0.2),
+        run(grad_norm=lambda k: 100.0 if k in (5, 9, 12) else 0.5),
+    ]
+    for r in all_recipes().values():
+        known = Known(samples=8, max_tokens=256, options=options(r))
+        texts = [f.text for history in troubles for f in diagnose(history, known=known)]
+        changes = [re.findall(r"--set (\S+?=[^\s`]+)", text) for text in texts]
+        assert sum(map(len, changes)) >= 4
+        for change in changes:
+            override(r, change)  # raises for an option that is not there
+
+
+def test_remedies_start_from_the_values_of_the_recipe():
+    known = Known(options={"AdamW.scale": 5.0, "Term.kl.weight": 0.04})
+    assert only(run(kl=2.0), known=known).text.endswith(
+        "Lower the learning rate (`--set AdamW.scale=1.5`) or give the KL term more weight "
+        "(`--set Term.kl.weight=0.1`)."
+    )

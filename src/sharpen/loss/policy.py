@@ -49,7 +49,7 @@ class PPOClip(Part):
     wants: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
-        require(self, "low", 0 <= self.low <= 1, "0 to 1")
+        require(self, "low", self.low >= 0, "0 or more")
         require(self, "high", self.high >= 0, "0 or more")
 
     @property

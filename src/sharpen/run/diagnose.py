@@ -151,7 +151,8 @@ def either(remedies: Sequence[str]) -> str:
     """Remedies as one sentence: `Do a, do b, or do c.`; empty for none."""
     if not remedies:
         return ""
-    text = remedies[0] if len(remedies) == 1 else f"{', '.join(remedies[:-1])}, or {remedies[-1]}"
+    comma = "," if len(remedies) > 2 else ""
+    text = f"{', '.join(remedies[:-1])}{comma} or {remedies[-1]}" if len(remedies) > 1 else remedies[0]
     return f" {text[0].upper()}{text[1:]}."
 
 

@@ -182,7 +182,7 @@ def fitted(actor: LanguageActor, task: Task) -> LanguageActor:
 
 def round_trip(actor: LanguageActor, task: Task) -> None:
     """Text must survive becoming tokens and text again, else a verifier judges something else than was meant."""
-    for problem in task.fixed("train" if "train" in task.splits else task.splits[0], 8):
+    for problem in (p for split in task.splits for p in task.fixed(split, 8)):
         texts = [problem.prompt] if isinstance(problem.prompt, str) else [m["content"] for m in problem.prompt]
         texts += ["\n".join(problem.solution)] if problem.solution else []
         for text in texts:
