@@ -229,14 +229,32 @@ def test_a_non_finite_loss_names_the_sample_and_keeps_the_weights():
     assert weights_equal(kept, actor.weights())
 
 
-def test_no_gradient_is_noticed():
-    class Cut(NLL):
-        def __call__(self, new, batch):
-            return new.logp.detach() + 0 * new.logp
+class Cut(NLL):
+    """A loss that has been cut off from the policy."""
 
+    def __call__(self, new: Scored, batch: Batch) -> torch.Tensor:
+        return new.logp.detach() + 0 * new.logp
+
+
+class CutPPO(PPOClip):
+    """The same for one that follows credit."""
+
+    def __call__(self, new: Scored, batch: Batch) -> torch.Tensor:
+        return 0 * new.logp
+
+
+@pytest.mark.parametrize("terms", [(Term(Cut()),), (Term(CutPPO()), Term(Cut(), name="kl"))])
+def test_no_gradient_is_noticed(terms):
     actor = nano_actor()
     with pytest.raises(SharpenError, match="No gradient reached the weights in update 'u'"):
-        gradient((Term(Cut()),), traces(actor, [3, 4]), actor, 10**6)
+        gradient(terms, traces(actor, [3, 4]), actor, 10**6)
+
+
+def test_without_credit_no_gradient_need_arrive():
+    # as in grpo's first iteration when every group ties: the KL to the reference has no gradient there
+    actor = nano_actor()
+    by_name, _ = gradient((PPO, Term(Cut(), name="kl")), traces(actor, [3, 4], credit=False), actor, 10**6)
+    assert all(not g.any() for g in by_name.values())
 
 
 def test_a_ratio_of_atoms_with_unknown_origin_is_refused():

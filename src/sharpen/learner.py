@@ -149,7 +149,7 @@ class Learner:
             ctx.cost.trained_tokens += len(batch)
         if "agreement" not in ctx.recipe.waive:
             gap.check(self.actor.agreement, ctx)
-        self._apply(ctx, heard=bool(bundles) and first)
+        self._apply(ctx, heard=first and bool(bundles) and self._credited(whole))
         for label, total in sums.items():
             ctx.log(f"loss/{label}", total)
 
@@ -213,6 +213,15 @@ class Learner:
         for gate in gates:
             heard[whole.trace[whole.cols[gate] != 0]] = True
         return [[i] for i in range(len(rows)) if heard[i]]
+
+    def _credited(self, whole: Batch) -> bool:
+        """Whether some gradient must arrive: where terms follow credit, only if there is some.
+
+        A term without credit says nothing of that beside them: the gradient of a KL is 0 where policy and reference
+        are one.
+        """
+        gates = [t.loss.silent_where for t in self.update.terms if t.loss.silent_where is not None]
+        return not gates or any(bool((whole.cols[g] != 0).any()) for g in gates)
 
     # ------------------------------------------------------------------ checks and figures
 
