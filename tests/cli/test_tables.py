@@ -121,3 +121,12 @@ def test_nothing_evaluated():
         "",
         "Run: runs/a",
     ]
+
+
+def test_one_model_by_itself_has_no_verdict():
+    data = {"test": {"after": plain(0.745, 0.61, 120.0)}}
+    assert (
+        printed(False, data=data).splitlines()[0]
+        == "test (new problems of the training kind, 500 problems x 16 samples)"
+    )
+    assert "no evaluation" not in printed(True, data=data)

@@ -13,6 +13,7 @@ import os
 import re
 import shlex
 import shutil
+import subprocess
 import sys
 import types
 from pathlib import Path
@@ -118,6 +119,16 @@ def test_generated_pages_are_up_to_date():
     spec.loader.exec_module(generate)
     for name, make in generate.PAGES.items():
         assert (ROOT / "docs" / name).read_text() == make(), f"run python docs/generate.py: docs/{name} is old"
+
+
+def test_the_site_builds_without_warnings(tmp_path):
+    words = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path / "site")]
+    env = os.environ | {"NO_MKDOCS_2_WARNING": "1"}
+    done = subprocess.run(words, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+    # nothing is fetched from elsewhere when a page is read
+    html = "".join(p.read_text() for p in (tmp_path / "site").glob("*.html"))
+    assert not re.findall(r'<(?:script|link|img)[^>]+(?:src|href)="https?://', html)
 
 
 LINK = re.compile(r"\]\(([^)\s]+)\)")

@@ -118,6 +118,9 @@ def nano_base(task: Task, nano: Nano | None = None, watch: Callable[[int, float]
     folder = cache_folder() / f"nano-{task.label}-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
     if (folder / "config.json").exists():
         return folder
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()  # `watch` shows the progress
     tokenizer = character_tokenizer()
     model = upbringing(task, nano, tokenizer, watch)
     try:

@@ -110,8 +110,8 @@ def show_results(
 
 def _plain(pairs: Sequence[Comparison], samples: Sequence[Mapping[str, Any]], where: str) -> list[str]:
     # a figure stays on the line of its unit
-    words = textwrap.wrap(verdict(pairs).replace(" %", "\u00a0%"), 100)
-    out = [*(line.replace("\u00a0", " ") for line in words), "", *plain_table(pairs)]
+    words = textwrap.wrap(_verdict(pairs).replace(" %", "\u00a0%"), 100)
+    out = [*(line.replace("\u00a0", " ") for line in words), *[""] * bool(words), *plain_table(pairs)]
     for s in samples:
         out += ["", f"[{kind(s).replace('→', '->')}] {one_line(prompt(s['problem']), 90)}"]
         out += [f"  expected: {one_line(str(s['answer']), 80)}"] if s.get("answer") is not None else []
@@ -120,6 +120,12 @@ def _plain(pairs: Sequence[Comparison], samples: Sequence[Mapping[str, Any]], wh
             out.append(f"  {side} ({_word(part.get('solved'))}):")
             out += [f"    {line}" for line in _lines(part)]
     return [*out, "", f"Run: {visible(where)}"] if where else out
+
+
+def _verdict(pairs: Sequence[Comparison]) -> str:
+    """What training did; nothing where one model was measured by itself."""
+    alone = bool(pairs) and all(p.before is None for p in pairs)
+    return "" if alone else verdict(pairs)
 
 
 def _lines(side: Mapping[str, Any]) -> list[str]:
@@ -131,7 +137,7 @@ def _lines(side: Mapping[str, Any]) -> list[str]:
 def _rich(
     console: Console, pairs: Sequence[Comparison], samples: Sequence[Mapping[str, Any]], where: str
 ) -> list[RenderableType]:
-    out: list[RenderableType] = [Text(verdict(pairs)), Text("")]
+    out: list[RenderableType] = [Text(_verdict(pairs)), Text("")] if _verdict(pairs) else []
     out += [rich_table(pair) for pair in pairs]
     if pairs:
         out.append(Text(NOTE, style="dim"))
