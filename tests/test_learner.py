@@ -72,7 +72,7 @@ class Spread(Part):
 
 def gradient(terms, groups, actor, micro_tokens, rows=None):
     ctx = Ctx(replace(recipe("grpo"), waive=("agreement",)), Copy(), {"policy": actor}, micro_tokens=micro_tokens)
-    learner = Learner(Update(terms, rows or Traces(), optimiser=AdamW(lr=0.0, clip=1e9)), "u", actor)
+    learner = Learner(Update(terms, rows or Traces(), optimiser=AdamW(lr=1e-30, clip=1e9)), "u", actor)
     learner.learn(groups, ctx)
     return {n: p.grad.clone() for n, p in actor.parameters()}, ctx.metrics.take()
 
@@ -151,7 +151,7 @@ def test_silent_traces_cost_no_pass_and_stay_in_the_denominator():
     groups = traces(actor, [4, 4, 4, 4], credit=False)
     groups[0].traces[0].actions[0].put("adv", 1.0)
     ctx = Ctx(replace(recipe("grpo"), waive=("agreement",)), Copy(), {"policy": actor})
-    Learner(Update((PPO,), optimiser=AdamW(lr=0.0)), "u", actor).learn(groups, ctx)
+    Learner(Update((PPO,), optimiser=AdamW(lr=1e-30)), "u", actor).learn(groups, ctx)
     assert ctx.cost.trained_tokens == 4
     alone, _ = gradient((PPO,), [Group(groups[0].problem, groups[0].traces[:1])], actor, 10**6)
     among, _ = gradient((PPO,), groups, actor, 10**6)
@@ -224,37 +224,19 @@ def test_a_non_finite_loss_names_the_sample_and_keeps_the_weights():
     groups = traces(actor, [3, 4, 5, 6])
     groups[1].traces[0].actions[0].cols["adv"][1] = float("inf")
     kept = {n: w.clone() for n, w in actor.weights().items()}
-    with pytest.raises(SharpenError, match=r"loss of update 'u' is not finite; first on problem '1'"):
+    with pytest.raises(SharpenError, match=r"loss of update 'u' is not finite in .* first on problem '1'"):
         gradient((PPO,), groups, actor, 10**6)
     assert weights_equal(kept, actor.weights())
 
 
-class Cut(NLL):
-    """A loss that has been cut off from the policy."""
+def test_no_gradient_is_noticed():
+    class Cut(NLL):
+        def __call__(self, new, batch):
+            return new.logp.detach() + 0 * new.logp
 
-    def __call__(self, new: Scored, batch: Batch) -> torch.Tensor:
-        return new.logp.detach() + 0 * new.logp
-
-
-class CutPPO(PPOClip):
-    """The same for one that follows credit."""
-
-    def __call__(self, new: Scored, batch: Batch) -> torch.Tensor:
-        return 0 * new.logp
-
-
-@pytest.mark.parametrize("terms", [(Term(Cut()),), (Term(CutPPO()), Term(Cut(), name="kl"))])
-def test_no_gradient_is_noticed(terms):
     actor = nano_actor()
     with pytest.raises(SharpenError, match="No gradient reached the weights in update 'u'"):
-        gradient(terms, traces(actor, [3, 4]), actor, 10**6)
-
-
-def test_without_credit_no_gradient_need_arrive():
-    # as in grpo's first iteration when every group ties: the KL to the reference has no gradient there
-    actor = nano_actor()
-    by_name, _ = gradient((PPO, Term(Cut(), name="kl")), traces(actor, [3, 4], credit=False), actor, 10**6)
-    assert all(not g.any() for g in by_name.values())
+        gradient((Term(Cut()),), traces(actor, [3, 4]), actor, 10**6)
 
 
 def test_a_ratio_of_atoms_with_unknown_origin_is_refused():

@@ -69,9 +69,12 @@ class Learner:
 
     def _fresh(self) -> torch.optim.AdamW:
         spec = self.update.optimiser
-        return torch.optim.AdamW(
-            self.actor.optimiser_groups(spec), lr=self.rate(), betas=(spec.beta1, spec.beta2), eps=spec.eps
-        )
+        named = self.actor.parameters()
+        groups = [  # weight decay is for matrices
+            {"params": [p for _, p in named if p.dim() > 1], "weight_decay": spec.weight_decay},
+            {"params": [p for _, p in named if p.dim() <= 1], "weight_decay": 0.0},
+        ]
+        return torch.optim.AdamW(groups, lr=self.rate(), betas=(spec.beta1, spec.beta2), eps=spec.eps)
 
     def rate(self) -> float:
         """The learning rate of the next step."""
@@ -143,13 +146,13 @@ class Learner:
                 loss = loss + term.weight * value
                 self._watch(term, new, batch, ctx)
             if not math.isfinite(float(loss.detach())):
-                self._refuse(new, batch)
+                self._refuse(new, batch, ctx)
             if loss.requires_grad:
                 loss.backward()  # type: ignore[no-untyped-call]
             ctx.cost.trained_tokens += len(batch)
         if "agreement" not in ctx.recipe.waive:
             gap.check(self.actor.agreement, ctx)
-        self._apply(ctx, heard=first and bool(bundles) and self._credited(whole))
+        self._apply(ctx, heard=bool(bundles) and first and self._credited(whole))
         for label, total in sums.items():
             ctx.log(f"loss/{label}", total)
 
@@ -215,12 +218,11 @@ class Learner:
         return [[i] for i in range(len(rows)) if heard[i]]
 
     def _credited(self, whole: Batch) -> bool:
-        """Whether some gradient must arrive: where terms follow credit, only if there is some.
+        """Whether a gradient is to be expected: a term that credit switches on has some, or none is of that kind.
 
-        A term without credit says nothing of that beside them: the gradient of a KL is 0 where policy and reference
-        are one.
+        (A KL term alone has none as long as the policy is its reference.)
         """
-        gates = [t.loss.silent_where for t in self.update.terms if t.loss.silent_where is not None]
+        gates = [g for t in self.update.terms if (g := t.loss.silent_where) is not None]
         return not gates or any(bool((whole.cols[g] != 0).any()) for g in gates)
 
     # ------------------------------------------------------------------ checks and figures
@@ -237,15 +239,21 @@ class Learner:
             if x.numel():
                 ctx.log(name, float(x.mean()), x.numel())
 
-    def _refuse(self, new: Scored, batch: Batch) -> None:
+    def _refuse(self, new: Scored, batch: Batch, ctx: Ctx) -> None:
         bad = ~new.logp.isfinite()
         for col in batch.cols.values():
             bad |= col.isinf()
-        at = int(batch.trace[bad][0]) if bool(bad.any()) else 0
-        trace = batch.traces[at]
+        kept = "The step was not applied and the last checkpoint is untouched."
+        where = f"The loss of update {self.name!r} is not finite in iteration {ctx.step}"
+        if not bool(bad.any()):
+            terms = ", ".join(t.label for t in self.update.terms)
+            raise SharpenError(
+                f"{where}, although all it is computed from is: one of its terms ({terms}) is at fault. {kept} Mend "
+                "that loss."
+            )
+        trace = batch.traces[int(batch.trace[bad][0])]
+        said = "log-probs" if bool((~new.logp.isfinite()).any()) else "credit or another column"
         raise SharpenError(
-            f"The loss of update {self.name!r} is not finite; first on problem {trace.problem.key!r}, text "
-            f"{trace.text[:120]!r}. "
-            "The step was not applied and the last checkpoint is untouched. Lower the learning rate, or compute in "
-            "float32."
+            f"{where}, for its {said} are not; first on problem {trace.problem.key!r}, text {trace.text[:120]!r}. "
+            f"{kept} Mend the part that computes the credit, lower the learning rate, or compute in float32."
         )
