@@ -1,6 +1,6 @@
 """Writes docs/cli.md and docs/recipes.md from the parsers and the recipes. Run it after changing either.
 
-    python docs/generate.py
+python docs/generate.py
 """
 
 from __future__ import annotations

@@ -177,7 +177,7 @@ class Strange(str):
 @pytest.mark.parametrize(
     ("x", "name"),
     [
-        (object(), "builtins.object"),
+        pytest.param(object(), "builtins.object", id="object"),  # its own text holds an address
         (Strange("a"), "Strange"),
         (OrderedDict(a=1), "collections.OrderedDict"),
         (defaultdict(list), "collections.defaultdict"),

@@ -59,7 +59,7 @@ def test_files_and_data_sets(tmp_path: Path) -> None:
         (
             "toi",
             {},
-            "There is no task 'toi'. Did you mean toy? Or give gym:NAME, hf:ID_OR_PATH, or a file that ends in",
+            "There is no task 'toi'. Did you mean toy? Or give gym:NAME, hf:ID_OR_PATH, FILE.py:CLASS, or a file",
         ),
         ("toy", {"lo": 1}, "Task toy has no option 'lo'. Did you mean low?"),
         ("toy", {"low": "1.5"}, "Task toy: low: '1.5' is not a whole number. Give another value."),
