@@ -4,7 +4,7 @@ Every ```python block is executed; those of one page share a namespace and a fol
 model in my-model/). Every line `$ sharpen ...` of a ```console or ```bash block is run in this process, in the order of
 the page, and must succeed. A comment `<!-- not run: reason -->` before a block exempts it.
 
-Two things make this fast, and both change figures but not what is run: nano base models are brought up for 12 steps
+Two things make this fast, and both change figures but not what is run: nano base models are brought up for 8 steps
 instead of 420, and the options of `SHORTER` are appended to commands that would take minutes.
 """
 
@@ -27,8 +27,8 @@ ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted(p for p in (ROOT / "docs").glob("*.md") if p.name != "demo_figures.md")]
 BLOCK = re.compile(r"(?:^<!-- not run: (?P<why>[^>]+) -->\n)?^```(?P<kind>\w+)\n(?P<text>.*?)^```$", re.M | re.S)
 SHORTER = {
-    "train": "--set Loop.iterations=2 --set Loop.problems=2 --eval-problems 2 --eval-samples 4",
-    "eval": "--problems 2 --k 1,4",
+    "train": "--set Loop.iterations=2 --set Loop.problems=2 --eval-problems 1 --eval-samples 2",
+    "eval": "--problems 1 --k 1,2",
     "check": "--problems 12",
 }
 
@@ -68,7 +68,7 @@ def place(tmp_path, monkeypatch, cache, tiny):
     shutil.copytree(tiny, tmp_path / "my-model")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SHARPEN_CACHE", str(cache))
-    monkeypatch.setattr("sharpen.run.setup.Nano", lambda: Nano(width=32, layers=2, steps=12, batch=32, warmup=4))
+    monkeypatch.setattr("sharpen.run.setup.Nano", lambda: Nano(width=32, layers=2, steps=8, batch=16, warmup=4))
     return tmp_path
 
 
