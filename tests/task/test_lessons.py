@@ -108,15 +108,14 @@ def test_a_file_is_known_by_its_rows(tmp_path):
 
 def test_a_reward_of_ones_own_leaves_lessons_and_identity_as_they_are():
     plain = builtin()["chain"]()
-    with UserReward(f"{ROOT / 'examples' / 'reward.py'}:shorter") as user:
+    with UserReward(f"{ROOT / 'examples' / 'reward.py'}:tidy") as user:
         task = with_reward(plain, user)
         assert task.identity() == plain.identity()
         assert task.lesson(random.Random(4)) == plain.lesson(random.Random(4))
         p = plain.fixed("test", 1)[0]
-        texts = ("\n".join(p.solution), f"#{p.answer}", "#x", "", f"{p.answer}", "9" * 97 + f"\n#{p.answer}")
-        got = [task.verify(p, said(p, t))["shorter"] for t in texts]
-        assert got == pytest.approx([1 + 0.5 * (1 - len(texts[0]) / 100), 1.49, 0, 0, 0, 1], abs=1e-9)
-        assert [task.solved(task.verify(p, said(p, t))) for t in texts] == [True, True, False, False, False, True]
+        texts = (f"#{p.answer}", "\n".join(p.solution), "#x", "", f"{p.answer}", f"1\n2\n3\n#{p.answer}")
+        assert [task.verify(p, said(p, t))["tidy"] for t in texts] == [1, 0, 0, 0, 0, 1]
+        assert [task.solved(task.verify(p, said(p, t))) for t in texts] == [True, False, False, False, False, True]
 
 
 def test_the_example_file_is_what_it_says():
@@ -125,9 +124,10 @@ def test_the_example_file_is_what_it_says():
     assert path.stat().st_size < 40_000
     assert [len(task.fixed(s, 999)) for s in task.splits] == [len(task.table.splits[s]) for s in ("train", "test")]
     for p in (*task.fixed("train", 999), *task.fixed("test", 999)):
-        a, b, c = (int(x) for x in p.prompt[:-1].split("+"))
-        assert p.answer == str(a + b + c)
-        assert p.solution == (f"{a}+{b}={a + b}", f"{a + b}+{c}={a + b + c}", f"#{a + b + c}")
+        (a, b), (c, d) = (map(int, x) for x in p.prompt[:-1].split("+"))
+        assert p.answer == str(10 * (a + c) + b + d)
+        low, carry = b + d, (b + d) // 10
+        assert p.solution == (f"{b}+{d}={low}", f"{a}+{c}+{carry}={a + c + carry}", f"#{p.answer}")
 
 
 @pytest.mark.parametrize(
