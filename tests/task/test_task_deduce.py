@@ -166,12 +166,12 @@ def test_corrupt_concludes_wrongly_and_is_misled():
 def test_as_few_letters_as_suffice_unless_more_are_asked_for():
     # depth 4: two copies of 6 letters, and the fact they share
     rng = random.Random(5)
-    for task, last in ((Deduce(), "m"), (Deduce(letters=14), "n"), (Deduce(1, 2, 3, 3), "k")):
+    for task, last in ((Deduce(1, 2, 3, 4), "m"), (Deduce(1, 2, 3, 4, letters=14), "n"), (Deduce(), "k")):
         seen = {c for _ in range(200) for c in task.lesson(rng)[0].prompt if c.isalpha()}
         seen |= {c for _ in range(200) for c in "".join(task.lesson(rng)[1][:-1]) if c.isalpha()}
         assert (min(seen), max(seen)) == ("a", last)
     with pytest.raises(SharpenError, match="letters must be a whole number from 13 to 26, and it is 12"):
-        Deduce(letters=12)
+        Deduce(1, 2, 3, 4, letters=12)
 
 
 def test_more_letters_than_there_are_is_refused():
