@@ -25,8 +25,8 @@ test: $(SETUP) lint types  ## set up, then check everything
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --cov --cov-report=term
 
 lint: $(SETUP)
-	$(BIN)/ruff check src tests benchmarks docs examples examples docs/generate.py
-	$(BIN)/ruff format --check src tests benchmarks docs examples examples docs/generate.py
+	$(BIN)/ruff check src tests benchmarks docs examples
+	$(BIN)/ruff format --check src tests benchmarks docs examples
 
 types: $(SETUP)
 	$(BIN)/mypy
