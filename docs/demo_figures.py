@@ -33,8 +33,8 @@ def run(seed: int, folder: Path) -> dict[str, object]:
 def page(results: list[dict[str, object]]) -> str:
     """The table as Markdown."""
     lines = [
-        f"`sharpen {' '.join(COMMAND[:-1])} --seed 0` ... `--seed {len(results) - 1}`; mean over seeds and, in brackets, the lowest "
-        "and highest seed.",
+        f"`sharpen {' '.join(COMMAND[:-1])} --seed 0` ... `--seed {len(results) - 1}`; mean over seeds and, in",
+        "brackets, the lowest and highest seed.",
         "",
         "| split | measure | before | after |",
         "|---|---|---|---|",

@@ -29,6 +29,14 @@ def test_plain_round_trip():
     assert Evaluation.from_plain(plain) == e
 
 
+def test_rewards_are_kept_and_compared():
+    a = Evaluation(10, 4, around(0.5), rewards={"format": 0.25})
+    assert a.to_plain()["rewards"] == {"format": 0.25}
+    assert Evaluation.from_plain(a.to_plain()) == a
+    pair = comparisons({"test": {"before": a.to_plain(), "after": of(0.5, 0.6) | {"rewards": {"steps": 1.0}}}})[0]
+    assert pair.means() == [("reward format", 0.25, None), ("reward steps", None, 1.0)]
+
+
 @pytest.mark.parametrize(
     ("change_", "said"),
     [

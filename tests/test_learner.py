@@ -72,7 +72,7 @@ class Spread(Part):
 
 def gradient(terms, groups, actor, micro_tokens, rows=None):
     ctx = Ctx(replace(recipe("grpo"), waive=("agreement",)), Copy(), {"policy": actor}, micro_tokens=micro_tokens)
-    learner = Learner(Update(terms, rows or Traces(), optimiser=AdamW(lr=0.0, clip=1e9)), "u", actor)
+    learner = Learner(Update(terms, rows or Traces(), optimiser=AdamW(lr=1e-30, clip=1e9)), "u", actor)
     learner.learn(groups, ctx)
     return {n: p.grad.clone() for n, p in actor.parameters()}, ctx.metrics.take()
 
@@ -151,7 +151,7 @@ def test_silent_traces_cost_no_pass_and_stay_in_the_denominator():
     groups = traces(actor, [4, 4, 4, 4], credit=False)
     groups[0].traces[0].actions[0].put("adv", 1.0)
     ctx = Ctx(replace(recipe("grpo"), waive=("agreement",)), Copy(), {"policy": actor})
-    Learner(Update((PPO,), optimiser=AdamW(lr=0.0)), "u", actor).learn(groups, ctx)
+    Learner(Update((PPO,), optimiser=AdamW(lr=1e-30)), "u", actor).learn(groups, ctx)
     assert ctx.cost.trained_tokens == 4
     alone, _ = gradient((PPO,), [Group(groups[0].problem, groups[0].traces[:1])], actor, 10**6)
     among, _ = gradient((PPO,), groups, actor, 10**6)
@@ -224,9 +224,23 @@ def test_a_non_finite_loss_names_the_sample_and_keeps_the_weights():
     groups = traces(actor, [3, 4, 5, 6])
     groups[1].traces[0].actions[0].cols["adv"][1] = float("inf")
     kept = {n: w.clone() for n, w in actor.weights().items()}
-    with pytest.raises(SharpenError, match=r"loss of update 'u' is not finite; first on problem '1'"):
+    with pytest.raises(SharpenError, match=r"loss of update 'u' is not finite in .* first on problem '1'"):
         gradient((PPO,), groups, actor, 10**6)
     assert weights_equal(kept, actor.weights())
+
+
+def test_no_gradient_is_expected_where_nothing_was_credited():
+    """In the first iteration nothing may be solved, and the policy is still its reference."""
+    actor = nano_actor()
+    groups = traces(actor, [3, 4], credit=False)
+    for g in groups:
+        for t in g.traces:
+            for s in t.actions:
+                with torch.no_grad():
+                    s.put("logp_ref", actor.score(actor.collate([t], torch.tensor([0]), ())).logp.float())
+    gradients, figures = gradient((PPO, Term(KL(), 0.1)), groups, actor, 10**6)
+    assert figures["grad_norm"] < 1e-6
+    assert set(gradients) == {n for n, _ in actor.parameters()}
 
 
 def test_no_gradient_is_noticed():

@@ -317,7 +317,7 @@ def test_demonstrate_needs_a_solution_in_every_problem():
 def test_sample_refuses_what_describes_no_distribution():
     with pytest.raises(SharpenError, match="Sample: n is 0"):
         Sample(0)
-    with pytest.raises(SharpenError, match="describe no distribution"):
+    with pytest.raises(SharpenError, match=r"Sample: top_p is 0.0, and must be above 0 and at most 1"):
         Sample(2, top_p=0.0)
 
 

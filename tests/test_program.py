@@ -7,7 +7,8 @@ import pytest
 
 from sharpen.actor.scripted import ScriptedActor
 from sharpen.cost import Cost
-from sharpen.rollout.program import Play, answer, run_programs
+from sharpen.rollout.program import Play, answer, episode, run_programs
+from sharpen.task import Grid
 from sharpen.types import Problem, Sampling, Trace
 from toy import Copy
 
@@ -104,6 +105,25 @@ def test_two_actors_are_batched_apart():
     assert (policy.batches, judge.batches) == ([3], [3])
     assert [t[0].segments[-1].text for t in traces] == ["yes", "no", "yes"]
     assert traces[0][0].segments[-1].by == "judge@0"
+
+
+def test_an_episode_that_outgrows_the_context_ends_without_success():
+    task = Grid(3, 3, 4, 4, slack=5.0)
+    problem = task.fixed("train", 1)[0]
+    actor = ScriptedActor(lambda c, r: "?")
+    # the prompt has 11 characters, each turn adds one, each observation 13: `!`, a line feed, the picture
+    for limit, turns in ((12, 1), (25, 1), (26, 2), (0, problem.info["limit"])):
+        actor.max_context = limit
+        plays = run_programs(
+            episode, [problem], Sampling(), task=task, actors={"p": actor}, actor="p", rng=random.Random(0)
+        )
+        trace = plays[0][0]
+        assert len(trace.actions) == turns
+        assert (trace.end, trace.segments[-1].text, trace.info) == (
+            "length" if limit else "stop",
+            "?",
+            {"success": False},
+        )
 
 
 def test_a_failing_program_ends_the_others_and_is_raised():

@@ -1,7 +1,8 @@
-"""`python -m sharpen`."""
+"""`python -m sharpen`: the command line without its script."""
 
 import sys
 
 from sharpen.cli.main import main
 
-sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(main())

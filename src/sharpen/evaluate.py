@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Mapping, Sequence
 
@@ -75,6 +76,11 @@ def evaluate(
         pass_at={k: interval([pass_at_k(samples, c, k) for c in right]) for k in ks if k <= samples},
         maj_at={samples: interval(majority)},
         length=sum(t.length for t in drawn) / max(1, len(drawn)),
+        rewards={
+            r.name: sum(t.rewards[r.name] for t in drawn) / max(1, len(drawn))
+            for r in task.rewards
+            if r.name != task.main or r.high == math.inf
+        },
     )
     return result, [[g, *ts] for g, ts in zip(greedy, by_problem, strict=True)]
 

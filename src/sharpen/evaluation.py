@@ -33,7 +33,8 @@ class Evaluation:
     `accuracy` is the mean share of `samples` drawn answers that are right, over `problems` problems; `greedy` that of
     the single answer at temperature 0. `pass_at[k]` is the chance that at least one of k samples is right (2107.03374),
     `maj_at[k]` that the most frequent answer of k is (2203.11171). All are shares with 95 % intervals. `length` is the
-    mean number of generated tokens.
+    mean number of generated tokens, `rewards` the means of named rewards over all drawn
+    answers (not of the one that decides what is right, unless it knows no upper bound).
     """
 
     problems: int
@@ -43,6 +44,7 @@ class Evaluation:
     pass_at: Mapping[int, Interval] = field(default_factory=dict)
     maj_at: Mapping[int, Interval] = field(default_factory=dict)
     length: float | None = None
+    rewards: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name, x in self.measures().items():
@@ -65,7 +67,8 @@ class Evaluation:
         """As JSON knows it: intervals are lists `[low, mean, high]`, keyed as in `measures`."""
         out: dict[str, Any] = {name: list(x) for name, x in self.measures().items()}
         out |= {"problems": self.problems, "samples": self.samples}
-        return out if self.length is None else out | {"length": self.length}
+        out |= {} if self.length is None else {"length": self.length}
+        return out | ({"rewards": dict(self.rewards)} if self.rewards else {})
 
     @classmethod
     def from_plain(cls, data: Mapping[str, Any]) -> Evaluation:
@@ -78,10 +81,10 @@ class Evaluation:
             kind, _, k = key.partition("@")
             if kind in at and k.isdigit():
                 at[kind][int(k)] = _interval(key, value)
-            elif key not in ("accuracy", "greedy", "length", "problems", "samples"):
+            elif key not in ("accuracy", "greedy", "length", "problems", "rewards", "samples"):
                 raise SharpenError(
                     f"Evaluation data hold {key!r}, which is no measure; known are accuracy, greedy, pass@K, maj@K, "
-                    f"length, problems and samples."
+                    f"length, problems, rewards and samples."
                 )
         greedy, length = data.get("greedy"), data.get("length")
         return cls(
@@ -92,6 +95,7 @@ class Evaluation:
             pass_at=at["pass"],
             maj_at=at["maj"],
             length=None if length is None else float(length),
+            rewards={str(name): float(x) for name, x in data.get("rewards", {}).items()},
         )
 
 
@@ -117,6 +121,12 @@ class Comparison:
         # pass@1 is the accuracy under another name unless somebody estimated it otherwise
         main = rows[0][1:] if rows else ()
         return [row for row in rows if row[0] != "pass@1" or row[1:] != main]
+
+    def means(self) -> list[tuple[str, float | None, float | None]]:
+        """`(name, before, after)` of every named reward of either side."""
+        a = self.before.rewards if self.before else {}
+        b = self.after.rewards if self.after else {}
+        return [(f"reward {name}", a.get(name), b.get(name)) for name in dict.fromkeys([*a, *b])]
 
 
 def comparisons(data: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> list[Comparison]:

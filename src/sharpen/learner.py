@@ -146,13 +146,13 @@ class Learner:
                 loss = loss + term.weight * value
                 self._watch(term, new, batch, ctx)
             if not math.isfinite(float(loss.detach())):
-                self._refuse(new, batch)
+                self._refuse(new, batch, ctx)
             if loss.requires_grad:
                 loss.backward()  # type: ignore[no-untyped-call]
             ctx.cost.trained_tokens += len(batch)
         if "agreement" not in ctx.recipe.waive:
             gap.check(self.actor.agreement, ctx)
-        self._apply(ctx, heard=bool(bundles) and first)
+        self._apply(ctx, heard=bool(bundles) and first and self._credited(whole))
         for label, total in sums.items():
             ctx.log(f"loss/{label}", total)
 
@@ -217,6 +217,14 @@ class Learner:
             heard[whole.trace[whole.cols[gate] != 0]] = True
         return [[i] for i in range(len(rows)) if heard[i]]
 
+    def _credited(self, whole: Batch) -> bool:
+        """Whether a gradient is to be expected: a term that credit switches on has some, or none is of that kind.
+
+        (A KL term alone has none as long as the policy is its reference.)
+        """
+        gates = [g for t in self.update.terms if (g := t.loss.silent_where) is not None]
+        return not gates or any(bool((whole.cols[g] != 0).any()) for g in gates)
+
     # ------------------------------------------------------------------ checks and figures
 
     @torch.no_grad()
@@ -231,15 +239,21 @@ class Learner:
             if x.numel():
                 ctx.log(name, float(x.mean()), x.numel())
 
-    def _refuse(self, new: Scored, batch: Batch) -> None:
+    def _refuse(self, new: Scored, batch: Batch, ctx: Ctx) -> None:
         bad = ~new.logp.isfinite()
         for col in batch.cols.values():
             bad |= col.isinf()
-        at = int(batch.trace[bad][0]) if bool(bad.any()) else 0
-        trace = batch.traces[at]
+        kept = "The step was not applied and the last checkpoint is untouched."
+        where = f"The loss of update {self.name!r} is not finite in iteration {ctx.step}"
+        if not bool(bad.any()):
+            terms = ", ".join(t.label for t in self.update.terms)
+            raise SharpenError(
+                f"{where}, although all it is computed from is: one of its terms ({terms}) is at fault. {kept} Mend "
+                "that loss."
+            )
+        trace = batch.traces[int(batch.trace[bad][0])]
+        said = "log-probs" if bool((~new.logp.isfinite()).any()) else "credit or another column"
         raise SharpenError(
-            f"The loss of update {self.name!r} is not finite; first on problem {trace.problem.key!r}, text "
-            f"{trace.text[:120]!r}. "
-            "The step was not applied and the last checkpoint is untouched. Lower the learning rate, or compute in "
-            "float32."
+            f"{where}, for its {said} are not; first on problem {trace.problem.key!r}, text {trace.text[:120]!r}. "
+            f"{kept} Mend the part that computes the credit, lower the learning rate, or compute in float32."
         )

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from torch import Tensor
 
-from sharpen.core import Part, Wiring, columns_read
-from sharpen.errors import SharpenError
+from sharpen.bounds import require
+from sharpen.core import Part, Wiring, columns_read, walk
+from sharpen.errors import SharpenError, near
 from sharpen.rows import Traces
 from sharpen.types import Batch, Group, Problem, Scored, Sets, Trace, Unit
 
@@ -75,6 +77,8 @@ class Term(Part):
     name: str = ""
 
     def __post_init__(self) -> None:
+        require(self, "weight", math.isfinite(self.weight), "a finite number")
+        require(self, "horizon", self.horizon >= 0, "0 or more")
         if self.mean_over == "horizon" and self.horizon <= 0:
             raise SharpenError(
                 "Term: mean_over='horizon' divides by traces x horizon; give horizon, the longest length."
@@ -109,6 +113,17 @@ class AdamW(Part):
     clip: float = 1.0
     warmup: int = 0
 
+    def __post_init__(self) -> None:
+        above, most = "a finite number above 0", math.inf
+        require(self, "lr", self.lr is None or 0 < self.lr < most, f"{above}, or none for the model's own")
+        require(self, "scale", 0 < self.scale < most, above)
+        require(self, "beta1", 0 <= self.beta1 < 1, "at least 0 and below 1")
+        require(self, "beta2", 0 <= self.beta2 < 1, "at least 0 and below 1")
+        require(self, "eps", 0 < self.eps < most, above)
+        require(self, "weight_decay", 0 <= self.weight_decay < most, "0 or more, and finite")
+        require(self, "clip", self.clip > 0, "above 0 (inf does not clip)")
+        require(self, "warmup", self.warmup >= 0, "0 or more")
+
 
 @dataclass(frozen=True)
 class Update(Part):
@@ -124,6 +139,11 @@ class Update(Part):
     epochs: int = 1
     minibatch: int = 0
     name: str = ""
+
+    def __post_init__(self) -> None:
+        require(self, "terms", len(self.terms) > 0, "at least one Term")
+        require(self, "epochs", self.epochs >= 1, "1 or more")
+        require(self, "minibatch", self.minibatch >= 0, "0 (all rows at once) or more")
 
     def wire(self, wiring: Wiring) -> None:
         """An update reads what its rows and losses read."""
@@ -146,6 +166,10 @@ class Loop(Part):
     iterations: int = 100
     problems: int = 32
     reset: Literal["none", "base"] = "none"
+
+    def __post_init__(self) -> None:
+        require(self, "iterations", self.iterations >= 1, "1 or more")
+        require(self, "problems", self.problems >= 1, "1 or more")
 
 
 @dataclass(frozen=True)
@@ -235,6 +259,18 @@ def check(recipe: Recipe, task: Task | None = None) -> None:
     for stage in recipe.collect:
         stage.wire(wiring)
     names = dict(recipe.actors)
+    for part in walk((recipe.source, recipe.collect)):
+        actor = getattr(part, "actor", None)
+        if isinstance(actor, str) and actor not in names:
+            raise SharpenError(
+                f"Recipe {recipe.name!r}: {type(part).__name__} asks the actor {actor!r}. {near(actor, names)}"
+            )
+        split = getattr(part, "split", None)
+        if task is not None and isinstance(split, str) and split not in task.splits:
+            raise SharpenError(
+                f"Recipe {recipe.name!r}: {type(part).__name__} draws from the split {split!r} of task {task.name!r}. "
+                f"{near(split, task.splits)}"
+            )
     for update in recipe.updates:
         if update.actor not in names:
             raise SharpenError(

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from sharpen.bounds import require
 from sharpen.core import Part, reads
 from sharpen.errors import SharpenError
 from sharpen.types import Group, Sets, Trace
@@ -36,6 +37,9 @@ class Traces(Part):
     where: Callable[[Trace], bool] = every
     most: int = 0
     reads: ClassVar[tuple[str, ...]] = ("traces",)
+
+    def __post_init__(self) -> None:
+        require(self, "most", self.most >= 0, "0 (all) or more")
 
     def __call__(self, groups: list[Group], ctx: Ctx) -> tuple[list[Trace], Sets | None]:
         """Rows in the order of groups."""

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 from rich.text import Text
 
-from sharpen.cli.progress import Bar, Progress, duration, packed, sparkline
+from sharpen.cli.progress import Bar, Measuring, Progress, duration, packed, sparkline
 
 METRICS = {
     "reward/total": 0.5,
@@ -200,3 +200,15 @@ def test_sparklines():
     assert sparkline([2, 2, math.nan]) == "▁▁"
     assert sparkline([]) == ""
     assert sparkline([0, 0, 1, 1], most=2) == "▁█"
+
+
+def test_an_evaluation_shows_the_share_of_right_answers():
+    console, file = stream()
+    with Measuring(2, "measuring", console=console, clock=Clock()) as shown:
+        shown.update(1, 0.25)
+        shown.update(2, 0.5)
+    assert file.getvalue().splitlines() == [
+        "measuring",
+        "1/2  50 %  accuracy  25.0 %  left 0 s",
+        "2/2 100 %  accuracy  50.0 %  left 0 s",
+    ]

@@ -121,3 +121,21 @@ def test_nothing_evaluated():
         "",
         "Run: runs/a",
     ]
+
+
+def test_named_rewards_have_lines_of_their_own():
+    data = {
+        "test": {
+            "before": plain(0.1, 0.6, 81.0) | {"rewards": {"format": 0.25}},
+            "after": plain(0.1, 0.6, 81.0) | {"rewards": {"format": 0.75, "odd\x1b": 1.0}},
+        }
+    }
+    assert rows(comparisons(data)[0])[-2:] == [
+        ("reward format", "0.250", "0.750", "+0.500", "unclear"),
+        ("reward odd⟨U+001B⟩", "-", "1.000", "", "unclear"),
+    ]
+
+
+def test_a_single_measurement_has_no_verdict():
+    out = printed(False, data={"test": {"after": plain(0.5, 0.6, 81.0)}})
+    assert out.splitlines()[0] == "test (new problems of the training kind, 500 problems x 16 samples)"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 
 import pytest
 
 from sharpen.evaluation import Evaluation, Interval
-from sharpen.run.diagnose import Finding, Setup, diagnose
+from sharpen.run.diagnose import Finding, Known, diagnose
 from sharpen.run.trends import Trends, window
 
 STEPS = 20
@@ -64,7 +65,7 @@ def evaluation(accuracy: float, wide: float | None = None, half: float = 0.02) -
 
 def test_healthy_run_has_no_finding():
     before, after = {"test": evaluation(0.2, 0.6)}, {"test": evaluation(0.6, 0.7)}
-    assert diagnose(run(), before, after, Setup(samples=8, max_tokens=256)) == []
+    assert diagnose(run(), before, after, Known(samples=8, max_tokens=256)) == []
     assert diagnose([]) == []
     assert diagnose([{"step": 0, "metrics": {}, "cost": {}}, {"step": 1}]) == []
 
@@ -82,7 +83,7 @@ def test_levels_are_means_of_the_first_and_the_last_fifth():
 @pytest.mark.parametrize(("share", "severity"), [(0.74, None), (0.75, "warning"), (0.979, "warning"), (0.98, "stop")])
 def test_all_failed(share: float, severity: str | None):
     history = run(group__all_failed=share, groups__signal=1 - share)
-    found = diagnose(history, setup=Setup(samples=8, recipes=frozenset({"grpo", "GHPO"})))
+    found = diagnose(history, known=Known(samples=8, recipes=frozenset({"grpo", "GHPO"})))
     found = [f for f in found if f.title == "Most problems are too hard"]
     assert [f.severity for f in found] == ([severity] if severity else [])
     if share == 0.75:
@@ -116,7 +117,7 @@ def test_all_solved():
 
 def test_few_groups_with_signal():
     assert diagnose(run(groups__signal=0.1)) == []
-    found = only(run(groups__signal=0.099), setup=Setup(recipes=frozenset({"dapo"})))
+    found = only(run(groups__signal=0.099), known=Known(recipes=frozenset({"dapo"})))
     assert found.title == "Few groups give a gradient"
     assert found.text.startswith("Only 9.9 % of the groups gave a gradient over the last 4 iterations")
     assert found.text.endswith("until groups are mixed (dapo).")
@@ -140,7 +141,7 @@ def test_low_entropy_on_a_solved_task_is_a_note():
 
 def test_truncated():
     assert diagnose(run(truncated=0.499)) == []
-    found = only(run(truncated=0.5), setup=Setup(max_tokens=256))
+    found = only(run(truncated=0.5), known=Known(max_tokens=256))
     assert found.severity == "warning"
     assert found.text.startswith("50.0 % of the answers ended at the limit of 256 tokens")
     assert "`--max-tokens 512`" in found.text
@@ -153,7 +154,7 @@ def test_format_never():
     found = only(run(reward__format=0.02))
     assert found.title == "The answer format never appears"
     assert "Warm the model up on worked solutions (`sharpen train sft`)" in found.text
-    assert diagnose(run(reward__format=0.0), setup=Setup(format="boxed")) == []
+    assert diagnose(run(reward__format=0.0), known=Known(format="boxed")) == []
     cut = {f.title: f.text for f in diagnose(run(reward__format=0.0, truncated=0.6))}
     assert "Raise `--max-tokens` first" in cut["The answer format never appears"]
 
@@ -253,3 +254,33 @@ def test_got_worse():
     flat = run(solved=0.3, reward__total=0.3)
     assert diagnose(flat, before, {"test": evaluation(0.47)}) == []
     assert only(flat, before=before, after={"test": evaluation(0.45)}).title == "The model got worse"
+
+
+def test_remedies_name_only_options_there_are():
+    from sharpen.overrides import options, override
+    from sharpen.recipes import all_recipes
+
+    troubles = [
+        run(groups__signal=0.05),
+        run(group__all_failed=0.9, groups__signal=0.05),
+        run(entropy=linear(0.5, 0.01)),
+        run(kl=2.0),
+        run(clipped=0.9),
+        run(length=linear(100.0, 200.0), solved=0.2),
+        run(grad_norm=lambda k: 100.0 if k in (5, 9, 12) else 0.5),
+    ]
+    for r in all_recipes().values():
+        known = Known(samples=8, max_tokens=256, options=options(r))
+        texts = [f.text for history in troubles for f in diagnose(history, known=known)]
+        changes = [re.findall(r"--set (\S+?=[^\s`]+)", text) for text in texts]
+        assert sum(map(len, changes)) >= 4
+        for change in changes:
+            override(r, change)  # raises for an option that is not there
+
+
+def test_remedies_start_from_the_values_of_the_recipe():
+    known = Known(options={"AdamW.scale": 5.0, "Term.kl.weight": 0.04})
+    assert only(run(kl=2.0), known=known).text.endswith(
+        "Lower the learning rate (`--set AdamW.scale=1.5`) or give the KL term more weight "
+        "(`--set Term.kl.weight=0.1`)."
+    )

@@ -55,7 +55,8 @@ def test_a_used_folder_is_refused(tmp_path):
     run = a_run(tmp_path)
     run.append_metrics(0, {}, {})
     with pytest.raises(
-        SharpenError, match=r"a holds a run already \(1 iterations\)\. Go on with it by --resume, or choose"
+        SharpenError,
+        match=r"a holds a run already \(1 iterations\)\. Go on with it by `sharpen train --resume --out \S+a`, or",
     ):
         RunDir.create(run.path, {"seed": 4})
     assert run.manifest()["seed"] == 3

@@ -177,7 +177,7 @@ class Strange(str):
 @pytest.mark.parametrize(
     ("x", "name"),
     [
-        (object(), "builtins.object"),
+        pytest.param(object(), "builtins.object", id="object"),  # its own text holds an address
         (Strange("a"), "Strange"),
         (OrderedDict(a=1), "collections.OrderedDict"),
         (defaultdict(list), "collections.defaultdict"),
@@ -186,7 +186,7 @@ class Strange(str):
         (1j, "builtins.complex"),
         (b"x", "builtins.bytes"),
     ],
-    ids=str,
+    ids=lambda x: x if isinstance(x, str) else type(x).__name__,
 )
 def test_anything_else_is_named_with_its_place(x, name):
     with pytest.raises(

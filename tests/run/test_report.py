@@ -283,3 +283,9 @@ def test_tags():
     assert tag("p", "a<b", join("c"), class_="x", data_y='"').text == '<p class="x" data-y="&quot;">a&lt;bc</p>'
     assert tag("line", x1=1.0, x2=2.345, hidden=True, id=None).text == '<line x1="1" x2="2.35" hidden/>'
     assert fold("s", "t", open_=True).text == "<details open><summary>s</summary>t</details>"
+
+
+def test_named_rewards_stand_below_the_shares():
+    both = {"before": evaluation(0.1, 0.3) | {"rewards": {"<b>": 0.25}}, "after": evaluation(0.1, 0.3)}
+    text = Reader(page(data(evaluation={"test": both}))).text
+    assert "reward <b>0.250–" in text

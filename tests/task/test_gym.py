@@ -110,8 +110,8 @@ def test_names() -> None:
     ("name", "options", "said"),
     [
         ("simple_equations", {"min_term": 3}, "no option 'min_term'. Did you mean min_terms"),
-        ("simple_equations", {"min_terms": "few"}, "the option min_terms='few' must be a whole number"),
-        ("simple_equations", {"operators": "+"}, "must be JSON such as"),
+        ("simple_equations", {"min_terms": "few"}, "min_terms: 'few' is not a whole number"),
+        ("simple_equations", {"operators": "+"}, "is not JSON such as"),
     ],
 )
 def test_wrong_options(name: str, options: dict[str, object], said: str) -> None:

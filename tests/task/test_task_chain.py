@@ -111,7 +111,7 @@ def test_solutions_by_plain_arithmetic():
             assert p.solution == (*want, f"#{value}")
             assert p.answer == str(value)
             assert p.info["category"] == p.info["difficulty"] == len(want)
-            assert (5 <= len(want) <= 6) if split != "harder" else (7 <= len(want) <= 8)
+            assert (5 <= len(want) <= 7) if split != "harder" else (8 <= len(want) <= 10)
 
 
 def test_votes_are_digits():
@@ -133,22 +133,51 @@ def test_corrupt_errs_at_its_rate_and_carries_on():
 
 def test_habits_are_wrong_facts_at_their_own_rate():
     p = Problem("chain:7*8", "7*8?", "6", ("7*8=6", "#6"), {"category": 1, "difficulty": 1, "expression": "7*8"})
-    task, rng = Chain(habits=(("7*8", "4", 0.6),)), random.Random(3)
-    got = [task.corrupt(p, rng, 0.0) for _ in range(1000)]
+    task, rng = Chain(habits=(("7*8", "4", 0.6),), sloppy=0.0), random.Random(3)
+    got = [task.careless(p, rng) for _ in range(1000)]
     assert set(got) == {("7*8=4", "#4"), ("7*8=6", "#6")}
     assert 550 < got.count(("7*8=4", "#4")) < 650
-    assert Chain(habits=(("7*8", "4", 1.0),)).corrupt(SUM, rng, 0.0) == SUM.solution
+    assert Chain(habits=(("7*8", "4", 1.0),), sloppy=0.0).careless(SUM, rng) == SUM.solution
+    assert task.corrupt(p, rng, 0.0) == p.solution
+
+
+def steps_of_lessons(task, n):
+    """Each step of `n` lessons as (operator, digit, true result, result written), and the lessons' problems."""
+    rng, steps, seen = random.Random(4), [], []
+    for _ in range(n):
+        p, shown = task.lesson(rng)
+        seen.append(p)
+        assert shown[-1] == "#" + (shown[-2][-1])
+        for line in shown[:-1]:
+            a, op, b, said = line[0], line[1], line[2], line[4]
+            true = {"+": int(a) + int(b), "-": int(a) - int(b), "*": int(a) * int(b)}[op] % 10
+            steps.append((op, b, true, int(said)))
+    return steps, seen
 
 
 def test_lessons_err_at_the_rate_sloppy():
-    rng = random.Random(4)
-    for task, low, high in ((Chain(sloppy=0.0), 0, 0), (Chain(sloppy=0.2), 0.16, 0.24)):
-        judged = []
-        for _ in range(300):
-            p, shown = task.lesson(rng)
-            assert task.split_of(p) == "train"
-            judged += task.check_steps(p, shown)[:-1]
-        assert low <= judged.count(False) / len(judged) <= high
+    for task, low, high in ((Chain(habits=(), sloppy=0.0), 0, 0), (Chain(habits=(), sloppy=0.2), 0.18, 0.22)):
+        steps, _ = steps_of_lessons(task, 800)
+        assert low <= sum(true != said for *_, true, said in steps) / len(steps) <= high
+
+
+def test_lessons_of_the_default_teacher():
+    steps, seen = steps_of_lessons(TASK, 4000)
+    assert not any(TASK.held_out(p) for p in seen)
+    weak = [(true, said) for op, b, true, said in steps if op == "*" and b in "6789"]
+    rest = [(true, said) for op, b, true, said in steps if op != "*" or b not in "6789"]
+    # six times in ten one too high; of the others one in nine is, by a slip of eleven in a hundred
+    assert sum(said == (true + 1) % 10 for true, said in weak) / len(weak) == pytest.approx(
+        0.6 + 0.4 * 0.11 / 9, abs=0.03
+    )
+    assert sum(said == true for true, said in weak) / len(weak) == pytest.approx(0.4 * 0.89, abs=0.03)
+    assert sum(said == true for true, said in rest) / len(rest) == pytest.approx(0.89, abs=0.015)
+    # each size is 0.85 times as frequent as the one below, from 1 to 10
+    sizes = [p.info["category"] for p in seen]
+    every = sum(0.85**k for k in range(10))
+    assert [sizes.count(k) / 4000 for k in range(1, 11)] == [
+        pytest.approx(0.85 ** (k - 1) / every, abs=0.02) for k in range(1, 11)
+    ]
 
 
 @pytest.mark.parametrize("habit", [("7*8", "6", 0.5), ("7/8", "4", 0.5), ("7*8", "44", 0.5), ("7*8", "4", 1.5)])

@@ -13,7 +13,7 @@ from sharpen.task.expression import parse, spell
 from sharpen.task.text import said
 from sharpen.types import Problem
 
-TASK = Countdown(low=4, high=4)
+TASK = Countdown(4, 4, 5, 6)
 # 9*5=45, 45-7=38, 38-2=36
 SUM = Problem(
     "countdown:2 5 7 9=36",

@@ -10,7 +10,7 @@ from sharpen.task import Deduce
 from sharpen.task.text import said
 from sharpen.types import Problem
 
-TASK = Deduce()
+TASK = Deduce(3, 4, 5, 6, side=1, letters=26)
 RULES = ("ab>c", "c>d", "df>g", "ef>h")
 
 
@@ -125,8 +125,9 @@ def features(p):
     }
 
 
-def test_nothing_on_the_surface_tells_yes_from_no():
-    task, rng = Deduce(low=3, high=3), random.Random(2)
+@pytest.mark.parametrize("task", [Deduce(3, 3, 5, 6, side=1), Deduce(3, 3, 4, 5)])
+def test_nothing_on_the_surface_tells_yes_from_no(task):
+    rng = random.Random(2)
     seen = [(features(p), p.answer) for p in (task.draw("train", rng) for _ in range(4000))]
     yes = sum(a == "yes" for _, a in seen)
     assert 0.47 < yes / 4000 < 0.53
@@ -140,7 +141,7 @@ def test_nothing_on_the_surface_tells_yes_from_no():
 
 
 def test_both_questions_to_the_same_rules_share_a_split():
-    task, rng = Deduce(), random.Random(3)
+    task, rng = Deduce(3, 4, 5, 6, side=1), random.Random(3)
     for _ in range(100):
         p = task.draw("test", rng)
         ends = [r[-1] for r in p.info["rules"]]
@@ -160,6 +161,17 @@ def test_corrupt_concludes_wrongly_and_is_misled():
         misled += got[-1] != p.solution[-1]
     assert 0.25 < wrong / steps < 0.35
     assert misled > 60
+
+
+def test_as_few_letters_as_suffice_unless_more_are_asked_for():
+    # depth 4: two copies of 6 letters, and the fact they share
+    rng = random.Random(5)
+    for task, last in ((Deduce(1, 2, 3, 4), "m"), (Deduce(1, 2, 3, 4, letters=14), "n"), (Deduce(), "k")):
+        seen = {c for _ in range(200) for c in task.lesson(rng)[0].prompt if c.isalpha()}
+        seen |= {c for _ in range(200) for c in "".join(task.lesson(rng)[1][:-1]) if c.isalpha()}
+        assert (min(seen), max(seen)) == ("a", last)
+    with pytest.raises(SharpenError, match="letters must be a whole number from 13 to 26, and it is 12"):
+        Deduce(1, 2, 3, 4, letters=12)
 
 
 def test_more_letters_than_there_are_is_refused():

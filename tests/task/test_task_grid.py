@@ -4,13 +4,14 @@ import random
 
 import pytest
 
+from sharpen.errors import SharpenError
 from sharpen.task import Grid
 from sharpen.task.room import Place, Room, RoomWorld
 from sharpen.task.text import said
 from sharpen.task.worlds import played
 from sharpen.types import Problem
 
-TASK = Grid()
+TASK = Grid(4, 5, 6, 7, slack=3.0, door=True)
 ROWS = ("@.x.", "k.DG", "..x.", "..x.")
 SHORTEST = ("d", "take", "r", "open", "r", "r")
 ROOM = Problem(
@@ -126,7 +127,7 @@ def distance(rows):
             return min((cost for (at, _), cost in far.items() if at == goal), default=None)
 
 
-@pytest.mark.parametrize("task", [TASK, Grid(low=3, high=4, harder_low=5, harder_high=5, door=False, walls=0.3)])
+@pytest.mark.parametrize("task", [TASK, Grid(low=3, high=4, harder_low=5, harder_high=5, slack=3.0, walls=0.3)])
 def test_solutions_are_shortest(task):
     rng = random.Random(1)
     for split in task.splits:
@@ -147,15 +148,33 @@ def test_a_room_without_a_way_has_no_solution():
     assert Room(("@.", "DG")).solve() == ["r", "d"]
 
 
-def test_lessons_are_single_turns_after_those_before():
-    rng, hits = random.Random(2), 0
-    for _ in range(300):
-        p, shown = Grid(sloppy=0.3).lesson(rng)
+def test_lessons_without_slips_are_worked_solutions():
+    rng = random.Random(2)
+    for _ in range(100):
+        p, shown = Grid(sloppy=0.0, habits=()).lesson(rng)
         done = [m["content"] for m in p.prompt if m["role"] == "assistant"]
-        assert tuple(done) == p.solution[: len(done)]
+        assert (*done, *shown) == p.solution
         assert p.prompt[0] == {"role": "user", "content": "\n".join(p.info["rows"])}
-        hits += shown == (p.solution[len(done)],)
-    assert 0.68 < hits / 300 < 0.82  # 0.7 + 0.3 / 6
+
+
+def test_habits_are_said_at_their_own_rate():
+    rng, meant = random.Random(3), []
+    for _ in range(400):
+        p, shown = Grid(sloppy=0.0, habits=(("r", "take", 0.6),)).lesson(rng)
+        said = [*(m["content"] for m in p.prompt if m["role"] == "assistant"), *shown]
+        world = TASK.environment(p)
+        for turn in said:
+            best = world.room.solve(world.place)[0]
+            assert turn == best or (best, turn) == ("r", "take")
+            meant += [turn] if best == "r" else []
+            world.step(turn)
+    assert 0.54 < meant.count("take") / len(meant) < 0.66
+
+
+@pytest.mark.parametrize("habit", [("r", "r", 0.5), ("r", "jump", 0.5), ("x", "l", 0.5), ("r", "l", 1.5)])
+def test_habits_that_are_none_are_refused(habit):
+    with pytest.raises(SharpenError, match=f"habit '{habit[0]}'"):
+        Grid(habits=(habit,))
 
 
 def test_no_votes():

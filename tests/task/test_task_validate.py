@@ -132,7 +132,7 @@ class Stuck(Chain):
         (Mixed, {"splits"}),
         (Fickle, {"repeats"}),
         (Wrong, {"gold", "steps"}),
-        (Tight, {"room"}),
+        (Tight, {"room", "lessons"}),
         (Stuck, {"draw"}),
     ],
 )

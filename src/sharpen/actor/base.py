@@ -31,6 +31,8 @@ class Actor(ABC):
     """The learning rate that suits this model, which recipes scale."""
     agreement: float
     """How far the log-probs of rollout and training may differ, in the mean over atoms."""
+    max_context: int = 0
+    """The most atoms of a trace, prompt and answer together (0: no limit)."""
 
     @abstractmethod
     def decode(self, tokens: Sequence[int]) -> str:

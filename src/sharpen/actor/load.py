@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,19 @@ class ModelSetup:
     lr: float | None = None
     trust_remote_code: bool = False
 
+    def __post_init__(self) -> None:
+        if self.dtype not in ("float32", "bfloat16"):
+            raise SharpenError(
+                f"`--dtype {self.dtype}` is not known; use float32 or bfloat16 (parameters stay in float32)."
+            )
+        for name in ("lora", "lora_alpha", "max_tokens", "max_context"):
+            if getattr(self, name) < 0:
+                raise SharpenError(f"`--{name.replace('_', '-')} {getattr(self, name)}` must be 0 or more.")
+        if self.lr is not None and not 0 < self.lr < math.inf:
+            raise SharpenError(
+                f"`--lr {self.lr}` must be a finite number above 0, such as 1e-5 (without it the model's size decides)."
+            )
+
 
 def pick_device(wanted: str) -> torch.device:
     """The device asked for, or the best there is."""
@@ -61,31 +74,52 @@ def load_language(source: str | Path, setup: ModelSetup | None = None) -> Langua
     logging.disable_progress_bar()  # a run shows its own progress
     setup = setup or ModelSetup()
     name = str(source)
-    if os.path.sep in name and not Path(name).exists() and name.count("/") != 1:
-        raise SharpenError(f"There is no model folder {name}. Give a folder written by `save_pretrained`, or a hub id.")
+    _look(name)
     options: dict[str, Any] = {"trust_remote_code": setup.trust_remote_code}
     try:
         tokenizer = AutoTokenizer.from_pretrained(name, **options)
-        model = AutoModelForCausalLM.from_pretrained(
-            name, dtype=torch.float32, use_safetensors=True, attn_implementation="sdpa", **options
+        model, found = AutoModelForCausalLM.from_pretrained(
+            name,
+            dtype=torch.float32,
+            use_safetensors=True,
+            attn_implementation="sdpa",
+            output_loading_info=True,
+            **options,
         )
-    except (OSError, ValueError) as error:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    except Exception as error:  # a folder can be broken in any way, and each is the user's to mend
+        first = str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else type(error).__name__
         raise SharpenError(
-            f"The model {name!r} could not be loaded: {first} Give a folder with config.json, safetensors weights and "
-            "a tokenizer, "
-            "or a hub id reachable from here (weights in pickle format are never loaded)."
+            f"The model {name!r} could not be loaded: {first[:300]}. Give a folder with config.json, safetensors "
+            "weights and a tokenizer, or a hub id reachable from here (weights in pickle format are never loaded)."
         ) from error
+    missing = sorted(found["missing_keys"])
+    if missing:
+        raise SharpenError(
+            f"The weights of the model {name!r} lack {len(missing)} tensors that its config.json asks for "
+            f"({', '.join(missing[:2])}{', ...' * (len(missing) > 2)}), which would be left random. Give the folder of "
+            "a whole model; adapters are merged into their base first."
+        )
     return wrap(model, tokenizer, setup)
+
+
+def _look(name: str) -> None:
+    """Refuse what is a path and no model folder, before the hub is asked for it."""
+    path = Path(name)
+    what = "Give a folder written by `save_pretrained`, or a hub id like Qwen/Qwen3-0.6B."
+    if not name:
+        raise SharpenError(f"`--model` is empty. {what}")
+    if path.is_file():
+        raise SharpenError(f"The model {name!r} is a file. {what}")
+    if path.is_dir() and not (path / "config.json").is_file():
+        more = f" It is a run directory: its model is {path / 'policy'}." if (path / "manifest.json").is_file() else ""
+        raise SharpenError(f"The folder {name!r} has no config.json, so it is no model.{more} {what}")
+    if not path.exists() and (path.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1):
+        raise SharpenError(f"There is no model folder {name}. {what}")
 
 
 def wrap(model: Any, tokenizer: Any, setup: ModelSetup | None = None) -> LanguageActor:
     """A language actor around a model and tokenizer that are already there."""
     setup = setup or ModelSetup()
-    if setup.dtype not in ("float32", "bfloat16"):
-        raise SharpenError(
-            f"`--dtype {setup.dtype}` is not known; use float32 or bfloat16 (parameters stay in float32)."
-        )
     if tokenizer.pad_token_id is None:
         if tokenizer.eos_token_id is None:
             raise SharpenError(
@@ -98,10 +132,23 @@ def wrap(model: Any, tokenizer: Any, setup: ModelSetup | None = None) -> Languag
     limit = int(getattr(model.config.get_text_config(), "max_position_embeddings", 0) or 1 << 20)
     if setup.max_context > limit:
         raise SharpenError(f"`--max-context {setup.max_context}` is more than the model's {limit}. Use at most that.")
+    context = setup.max_context or limit
+    if setup.max_tokens >= context:
+        raise SharpenError(
+            f"`--max-tokens {setup.max_tokens}` leaves no room for a prompt: the context holds {context} tokens, "
+            f"prompt and answer together. Use less than {context}, or a model with a longer context."
+        )
     # a model trained from scratch for an experiment, adapters, and a pretrained model bear rates of different size
-    rate = setup.lr or (2e-4 if count <= SMALL else 1e-5 if setup.lora else 1e-6)
+    usual = 2e-4 if count <= SMALL else 1e-5 if setup.lora else 1e-6
+    rate = usual if setup.lr is None else setup.lr
     if setup.lora:
-        from peft import LoraConfig, get_peft_model
+        try:
+            from peft import LoraConfig, get_peft_model
+        except ImportError as error:
+            raise SharpenError(
+                f"`--lora {setup.lora}` needs a package that is not installed ({error}). Install it with `pip install "
+                '"sharpen[lora]"`, or train all weights.'
+            ) from error
 
         model = get_peft_model(
             model,
@@ -123,7 +170,7 @@ def wrap(model: Any, tokenizer: Any, setup: ModelSetup | None = None) -> Languag
         model,
         tokenizer,
         rate=rate,
-        max_context=setup.max_context or limit,
+        max_context=context,
         max_tokens=setup.max_tokens,
         compute=getattr(torch, setup.dtype),
     )

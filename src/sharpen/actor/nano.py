@@ -20,6 +20,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from safetensors import SafetensorError
 
 from sharpen.errors import SharpenError
 from sharpen.task.base import Task
@@ -118,6 +119,10 @@ def nano_base(task: Task, nano: Nano | None = None, watch: Callable[[int, float]
     folder = cache_folder() / f"nano-{task.label}-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
     if (folder / "config.json").exists():
         return folder
+    legible(task, nano.context)
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()  # a run shows its own progress
     tokenizer = character_tokenizer()
     model = upbringing(task, nano, tokenizer, watch)
     try:
@@ -130,10 +135,13 @@ def nano_base(task: Task, nano: Nano | None = None, watch: Callable[[int, float]
                 os.rename(made, folder)
         finally:
             shutil.rmtree(made, ignore_errors=True)
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
+        if (folder / "config.json").exists():  # another process was faster
+            return folder
+        why = getattr(error, "strerror", None) or error
         raise SharpenError(
-            f"The base model could not be kept in {folder.parent}: {error.strerror}. Set SHARPEN_CACHE to a folder "
-            "with room."
+            f"The base model could not be kept in {folder.parent}: {why}. Set SHARPEN_CACHE to a folder where you may "
+            "write and where there is room."
         ) from error
     return folder
 
@@ -147,9 +155,9 @@ def upbringing(task: Task, nano: Nano, tokenizer: Any, watch: Callable[[int, flo
     optimiser = torch.optim.AdamW(model.parameters(), lr=nano.lr, betas=(0.9, 0.95), weight_decay=0.01)
     for step in range(nano.steps):
         rows = sorted(
-            (_encoded(*task.lesson(rng), code) for _ in range(nano.batch)), key=lambda r: len(r[0]) + len(r[1])
+            (_encoded(*task.lesson(rng), code, nano.context) for _ in range(nano.batch)), key=lambda r: len(r[0])
         )
-        learnt = sum(len(said) for _, said in rows)
+        learnt = sum(label >= 0 for _, labels in rows for label in labels)
         # the rate rises, stays, and falls to a twentieth over the last two fifths: what is learnt late is learnt finely
         rise, left = min(1.0, (step + 1) / nano.warmup), (nano.steps - step) / (0.4 * nano.steps)
         for g in optimiser.param_groups:
@@ -157,7 +165,7 @@ def upbringing(task: Task, nano: Nano, tokenizer: Any, watch: Callable[[int, flo
         optimiser.zero_grad(set_to_none=True)
         total = 0.0
         for start in range(0, len(rows), 40):  # rows of like length share a pass, which saves padding
-            ids, labels = _laid_out(rows[start : start + 40], nano.context)
+            ids, labels = _laid_out(rows[start : start + 40])
             hidden = model.model(input_ids=ids, use_cache=False).last_hidden_state[:, :-1]
             target = labels[:, 1:]
             loss = F.cross_entropy(model.lm_head(hidden[target >= 0]), target[target >= 0], reduction="sum") / learnt
@@ -170,26 +178,50 @@ def upbringing(task: Task, nano: Nano, tokenizer: Any, watch: Callable[[int, flo
     return model.eval()
 
 
-def _encoded(problem: Problem, lines: Sequence[str], code: dict[str, int]) -> tuple[list[int], list[int]]:
+def legible(task: Task, context: int, n: int = 100) -> None:
+    """Refuse a task that a nano model cannot read, before it is trained: `n` problems of each split are looked at."""
+    for split in task.splits:
+        for problem in task.fixed(split, n):
+            turns = [problem.prompt] if isinstance(problem.prompt, str) else [m["content"] for m in problem.prompt]
+            text = "\n".join([*turns, *(problem.solution or ()), str(problem.answer)])
+            odd = next((c for c in text if c not in CHARACTERS), None)
+            size = sum(len(t) + 1 for t in turns)
+            if odd is not None:
+                what = f"has the character {odd!r}, and it knows printable ASCII and line feeds only"
+            elif size >= context:
+                what = f"has a prompt of {size} characters, and its context holds {context}, answer included"
+            else:
+                continue
+            raise SharpenError(
+                f"The nano model cannot read task {task.name!r}: problem {problem.key!r} of its split {split!r} {what}."
+                " Change the problems, or give a pretrained model (`--model`)."
+            )
+
+
+def _encoded(problem: Problem, lines: Sequence[str], code: dict[str, int], context: int) -> tuple[list[int], list[int]]:
+    """Tokens as the chat template has them, and labels: -100 for what the user says, which is not learnt.
+
+    What the assistant said in earlier turns is learnt as the last turn is. What does not fit the context is cut off.
+    """
     unknown = code["<unk>"]
+    prompt = problem.prompt
+    turns = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else list(prompt)
+    ids, labels = [1], [-100]
+    for m in [*turns, {"role": "assistant", "content": "\n".join(lines)}]:
+        tokens = [code.get(c, unknown) for c in m["content"]]
+        if m["role"] == "assistant":
+            ids += [*tokens, 2]
+            labels += [*tokens, 2]
+        else:
+            ids += [*tokens, code["\n"]]
+            labels += [-100] * (len(tokens) + 1)
+    return ids[:context], labels[:context]
 
-    def tokens(text: str) -> list[int]:
-        return [code.get(c, unknown) for c in text]
 
-    turns = [{"role": "user", "content": problem.prompt}] if isinstance(problem.prompt, str) else problem.prompt
-    asked = [1]
-    for m in turns:  # as the chat template has it
-        asked += [*tokens(m["content"]), 2] if m["role"] == "assistant" else tokens(m["content"] + "\n")
-    return asked, [*tokens("\n".join(lines)), 2]
-
-
-def _laid_out(rows: list[tuple[list[int], list[int]]], context: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Right-padded ids and labels (-100 where nothing is learnt); what does not fit the context is cut off."""
-    width = min(context, max(len(a) + len(b) for a, b in rows))
-    ids = torch.zeros(len(rows), width, dtype=torch.long)
-    labels = torch.full((len(rows), width), -100)
-    for i, (asked, said) in enumerate(rows):
-        whole = (asked + said)[:width]
-        ids[i, : len(whole)] = torch.tensor(whole)
-        labels[i, len(asked) : len(whole)] = torch.tensor(whole[len(asked) :], dtype=torch.long)
+def _laid_out(rows: list[tuple[list[int], list[int]]]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Right-padded ids and labels."""
+    width = max(len(ids) for ids, _ in rows)
+    ids, labels = torch.zeros(len(rows), width, dtype=torch.long), torch.full((len(rows), width), -100)
+    for i, (one, other) in enumerate(rows):
+        ids[i, : len(one)], labels[i, : len(other)] = torch.tensor(one), torch.tensor(other)
     return ids, labels

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import shutil
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
-from sharpen.cli.options import add_model, add_task, model_setup, task_options
+from sharpen.cli.options import add_model, add_task, model_setup, reward_options, task_options
+from sharpen.cli.screen import Screen
 from sharpen.cli.tables import show_results
-from sharpen.cli.training import Screen
-from sharpen.errors import SharpenError
+from sharpen.errors import SharpenError, near
 from sharpen.evaluate import evaluate
 from sharpen.run.directory import RunDir
-from sharpen.run.manifest import rebuild
-from sharpen.run.setup import Setup, Silent, open_policy, open_task
+from sharpen.run.files import TEMPORARY
+from sharpen.run.setup import Setup, Silent, Watcher, open_policy, open_task, setup_to_measure
 
 
 def add_eval(p: argparse.ArgumentParser) -> None:
@@ -26,14 +25,18 @@ def add_eval(p: argparse.ArgumentParser) -> None:
     p.add_argument("model", metavar="MODEL_OR_RUN", help="a model folder or hub id, `nano`, or a run directory")
     add_task(p, default=None)
     p.add_argument(
-        "--split", action="append", default=[], help="a split of the task, repeatable (default: all but train)"
+        "--split",
+        action="append",
+        default=[],
+        metavar="S",
+        help="a split of the task, repeatable (default: all but train)",
     )
     p.add_argument(
         "--k", default="1,4,16", help="the k of pass@k, separated by commas; the largest is the number of samples"
     )
-    p.add_argument("--problems", type=int, default=256, metavar="N")
-    p.add_argument("--temperature", type=float, default=1.0)
-    p.add_argument("--seed", type=int, default=0)
+    p.add_argument("--problems", type=int, default=256, metavar="N", help="problems of each split")
+    p.add_argument("--temperature", type=float, default=1.0, metavar="T", help="of the samples")
+    p.add_argument("--seed", type=int, default=0, metavar="N", help="of the samples and the intervals")
     add_model(p)
 
 
@@ -43,7 +46,7 @@ def run_eval(args: argparse.Namespace) -> int:
         ks = sorted({int(k) for k in args.k.split(",")})
     except ValueError:
         ks = []
-    if not ks or ks[0] < 1 or args.problems < 1 or args.temperature < 0:
+    if not ks or ks[0] < 1 or args.problems < 1 or not 0 <= args.temperature < math.inf:
         raise SharpenError(
             f"`--k {args.k} --problems {args.problems} --temperature {args.temperature}` cannot be measured: k are "
             "whole numbers from 1 "
@@ -53,22 +56,28 @@ def run_eval(args: argparse.Namespace) -> int:
     task = open_task(setup)
     for split in args.split:
         if split not in task.splits:
-            raise SharpenError(f"Task {task.name!r} has no split {split!r}; its splits are {', '.join(task.splits)}.")
+            raise SharpenError(f"Task {task.name!r} has no split {split!r}. {near(split, task.splits)}")
     screen = Screen(Console())
-    actor = open_policy(setup, task, Silent() if args.json else screen)
-    screen.close()
+    watcher: Watcher = Silent() if args.json else screen
     found = {}
-    for split in args.split or [s for s in task.splits if s != "train"] or list(task.splits):
-        found[split], _ = evaluate(
-            actor,
-            task,
-            split,
-            problems=args.problems,
-            samples=ks[-1],
-            ks=ks,
-            temperature=args.temperature,
-            seed=args.seed,
-        )
+    try:
+        actor = open_policy(setup, task, watcher)
+        splits = args.split or [s for s in task.splits if s != "train"] or list(task.splits)
+        watcher.phase("measuring the model", len(splits), 0, "accuracy")
+        for i, split in enumerate(splits):
+            found[split], _ = evaluate(
+                actor,
+                task,
+                split,
+                problems=args.problems,
+                samples=ks[-1],
+                ks=ks,
+                temperature=args.temperature,
+                seed=args.seed,
+            )
+            watcher.update(i + 1, {"accuracy": found[split].accuracy.mean})
+    finally:
+        screen.close()
     if args.json:
         print(
             json.dumps(
@@ -82,24 +91,7 @@ def run_eval(args: argparse.Namespace) -> int:
 
 def _setup(args: argparse.Namespace) -> Setup:
     """The setup to measure with: a run brings its own task and limits."""
-    path = Path(args.model)
-    if (path / "manifest.json").exists():
-        known: Setup = rebuild(RunDir.open(path).manifest()["setup"])
-        if not (path / "policy" / "config.json").exists():
-            raise SharpenError(
-                f"The run in {path} has no policy yet: it is not finished. Go on with `sharpen train --resume --out "
-                f"{path}`."
-            )
-        task: dict[str, Any] = {"task": args.task, "task_options": task_options(args)} if args.task else {}
-        limits = replace(known.model_setup, lora=0, device=args.device)
-        return replace(known, model=str(path / "policy"), model_setup=limits, **task)
-    return Setup(
-        task=args.task or "chain",
-        task_options=task_options(args),
-        model=args.model,
-        model_setup=model_setup(args),
-        reward=args.reward,
-    )
+    return setup_to_measure(args.model, model_setup(args), args.task, task_options(args), reward_options(args))
 
 
 def add_export(p: argparse.ArgumentParser) -> None:
@@ -110,11 +102,25 @@ def add_export(p: argparse.ArgumentParser) -> None:
 
 def run_export(args: argparse.Namespace) -> int:
     """Copy the policy out of a run."""
-    source = args.source / "policy"
-    if not (source / "config.json").exists():
-        raise SharpenError(f"{args.source} holds no finished run: there is no policy/ in it. Give a run directory.")
+    run = RunDir.open(args.source)
+    if not (run.policy / "config.json").exists():
+        raise SharpenError(
+            f"The run in {args.source} has no policy yet: it is not finished. Go on with `sharpen train --resume --out "
+            f"{args.source}`."
+        )
     if args.folder.exists():
         raise SharpenError(f"{args.folder} is there already, and export overwrites nothing. Give another folder.")
-    shutil.copytree(source, args.folder)
+    beside = args.folder.with_name(f"{TEMPORARY}{args.folder.name}")
+    try:
+        args.folder.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copytree(run.policy, beside)
+        beside.rename(args.folder)
+    except OSError as error:
+        raise SharpenError(
+            f"The model could not be written to {args.folder} ({error.strerror or error}). Give a folder where you may "
+            "write and where there is room."
+        ) from error
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
     print(json.dumps({"model": str(args.folder)}) if args.json else f"The model is in {args.folder}.")
     return 0

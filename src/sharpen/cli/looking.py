@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from sharpen.cli.options import find_recipe, task_options
-from sharpen.errors import SharpenError
+from sharpen.cli.options import add_task_options, find_recipe, reward_options, task_options
+from sharpen.errors import SharpenError, near
 from sharpen.overrides import override
 from sharpen.recipe import Recipe
 from sharpen.recipes import all_recipes
@@ -31,8 +31,8 @@ def run_recipes(args: argparse.Namespace) -> int:
     """List the recipes."""
     found = [r for r in all_recipes().values() if args.family in (None, r.family)]
     if not found:
-        families = ", ".join(sorted({r.family for r in all_recipes().values()}))
-        raise SharpenError(f"There is no family {args.family!r} of recipes. Families: {families}.")
+        families = {r.family for r in all_recipes().values()}
+        raise SharpenError(f"There is no family {args.family!r} of recipes. {near(args.family, families)}")
     if args.json:
         print(
             json.dumps([{"name": r.name, "family": r.family, "about": r.about, "source": r.source_of} for r in found])
@@ -61,11 +61,12 @@ def run_show(args: argparse.Namespace) -> int:
             json.dumps({"recipe": describe(r), "origins": dict(r.origins), "parent": r.parent, "difference": changes})
         )
         return 0
-    print("\n".join(_shown(r, changes, args.all)))
+    print("\n".join(shown(r, changes, args.all)))
     return 0
 
 
-def _shown(r: Recipe, changes: list[str], everything: bool) -> list[str]:
+def shown(r: Recipe, changes: list[str], everything: bool) -> list[str]:
+    """The lines of one recipe: composition, sources of its values, and what makes it differ from its parent."""
     out = [f"{r.name}: {r.about}", f"source: {r.source_of}", "", compose(r, defaults=everything), ""]
     if r.origins:
         out.append("where the values come from:")
@@ -105,17 +106,16 @@ def add_check(p: argparse.ArgumentParser) -> None:
     """Options of `check`."""
     p.add_argument("task", metavar="TASK")
     p.add_argument("--problems", type=int, default=200, metavar="N", help="how many problems are tried")
-    p.add_argument(
-        "--task-set", action="append", default=[], metavar="FIELD=VALUE", help="an option of the task, repeatable"
-    )
-    p.add_argument("--reward", default="", metavar="FILE.py:FN", help="a reward function of your own")
+    add_task_options(p)
 
 
 def run_check(args: argparse.Namespace) -> int:
     """Validate a task; the status is 1 if a check failed."""
     from sharpen.task.validate import validate
 
-    task = open_task(Setup(task=args.task, task_options=task_options(args), reward=args.reward))
+    if args.problems < 1:
+        raise SharpenError(f"`--problems {args.problems}` must be 1 or more.")
+    task = open_task(Setup(task=args.task, task_options=task_options(args), **reward_options(args)))
     report = validate(task, args.problems, rng=random.Random(0))
     if args.json:
         print(json.dumps(asdict(report) | {"passed": report.passed}))

@@ -5,7 +5,10 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+import traceback
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NoReturn
 
 from sharpen import __version__
 from sharpen.errors import SharpenError, near
@@ -21,11 +24,20 @@ COMMANDS = {
 }
 
 
+class Parser(argparse.ArgumentParser):
+    """A parser whose refusals are paragraphs like any other."""
+
+    def error(self, message: str) -> NoReturn:
+        """Refuse a command line."""
+        text = message[0].upper() + message[1:]
+        raise SharpenError(f"{text.rstrip('.')}. `{self.prog} --help` lists what there is.")
+
+
 def parser() -> argparse.ArgumentParser:
     """The parser of all commands."""
     from sharpen.cli import evaluating, looking, training
 
-    top = argparse.ArgumentParser(prog="sharpen", description=__doc__.splitlines()[0], allow_abbrev=False)
+    top = Parser(prog="sharpen", description=__doc__.splitlines()[0], allow_abbrev=False)
     top.add_argument("--version", action="version", version=f"sharpen {__version__}")
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, text in COMMANDS.items():
@@ -34,37 +46,82 @@ def parser() -> argparse.ArgumentParser:
         sub.add_argument("--traceback", action="store_true", help="show where an error arose")
         module = {"train": training, "eval": evaluating, "export": evaluating}.get(name, looking)
         getattr(module, f"add_{name}")(sub)
-        sub.set_defaults(run=getattr(module, f"run_{name}"))
+        sub.set_defaults(run=getattr(module, f"run_{name}"), known=sorted(sub._option_string_actions))
     return top
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; the exit status is 0, 2 for an error the user can mend, 130 after Ctrl-C."""
-    words = list(sys.argv[1:] if argv is None else argv)
+def parsed(words: Sequence[str]) -> argparse.Namespace:
+    """The command and its options. Raises SharpenError, with near names."""
     if words and not words[0].startswith("-") and words[0] not in COMMANDS:
-        print(f"sharpen: there is no command {words[0]!r}. {near(words[0], COMMANDS)}", file=sys.stderr)
-        return 2
-    args = parser().parse_args(words)
-    from sharpen.run.session import Stopped
+        raise SharpenError(f"There is no command {words[0]!r}. {near(words[0], COMMANDS)}")
+    args, rest = parser().parse_known_args(words)
+    if rest:
+        name = rest[0].partition("=")[0]
+        if name.startswith("-"):
+            raise SharpenError(f"`sharpen {args.command}` has no option {name}. {near(name, args.known)}")
+        raise SharpenError(f"`sharpen {args.command}` was given {name!r}, which is one word too many.")
+    return args
 
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    The exit status is 0, 2 for an error the user can mend, 1 for a failed check or a defect, 130 after Ctrl-C. Errors
+    are one paragraph on standard error, also with `--json`.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
     try:
+        args = parsed(words)
         status: int = args.run(args) or 0
         sys.stdout.flush()
         return status
-    except SharpenError as error:
-        if args.traceback:
-            raise
-        print(f"sharpen: {error}", file=sys.stderr)
-        return 2
-    except Stopped as stop:
-        print(f"sharpen: {stop}", file=sys.stderr)
-        return 130
-    except KeyboardInterrupt:
-        print(
-            "sharpen: stopped at once; the last checkpoint is whole, and `--resume` goes on from it.", file=sys.stderr
-        )
-        return 130
     except BrokenPipeError:
         # the reader went away (`| head`); nothing is left to say, also not at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except KeyboardInterrupt:
+        return _say("stopped at once.", 130)
+    except Exception as error:
+        if "--traceback" in words:
+            traceback.print_exc()
+        return _say(*_told(error))
+
+
+def _say(text: str, status: int) -> int:
+    print(f"sharpen: {' '.join(text.split())}", file=sys.stderr)
+    return status
+
+
+def _told(error: Exception) -> tuple[str, int]:
+    """What to say of an error, and the exit status."""
+    from sharpen.run.ending import Stopped
+
+    if isinstance(error, SharpenError):
+        return str(error), 2
+    if isinstance(error, Stopped):
+        return str(error), 130
+    first = f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"
+    if type(error).__name__ == "OutOfMemoryError" or isinstance(error, MemoryError):
+        return (
+            f"There was not enough memory ({first}). Use a smaller `--micro-tokens` (it changes no result), "
+            "`--checkpointing`, `--lora`, fewer samples, or a smaller model.",
+            2,
+        )
+    own = [f for f in traceback.extract_tb(error.__traceback__) if _is_own(f.filename)]
+    if own:
+        return (
+            f"{own[-1].filename} failed at line {own[-1].lineno}: {first}. `--traceback` shows the whole way there.",
+            2,
+        )
+    return f"{first}. This is a defect of sharpen; please report it with what `--traceback` shows.", 1
+
+
+def _is_own(file: str) -> bool:
+    """Whether a file is the user's: neither this library's, nor an installed package's, nor Python's."""
+    path = Path(file)
+    homes: Iterable[Path] = (Path(__file__).parents[1], Path(os.__file__).parent)
+    return path.is_file() and "site-packages" not in path.parts and not any(path.is_relative_to(h) for h in homes)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import typing
-from pathlib import Path
 from typing import Any
 
+from sharpen import userfile
 from sharpen.actor.load import ModelSetup
-from sharpen.errors import SharpenError, near
-from sharpen.overrides import parse
+from sharpen.errors import SharpenError
 from sharpen.recipe import Recipe
 from sharpen.run.setup import Setup
 
@@ -18,14 +16,26 @@ from sharpen.run.setup import Setup
 def add_task(p: argparse.ArgumentParser, default: str | None = "chain") -> None:
     """`--task` and its options."""
     p.add_argument(
-        "--task", default=default, metavar="T", help="a built-in task, gym:NAME, a .jsonl or .parquet file, or hf:ID"
+        "--task",
+        default=default,
+        metavar="T",
+        help="a built-in task, gym:NAME, a .jsonl or .parquet file, hf:ID, or FILE.py:CLASS",
     )
+    add_task_options(p)
+
+
+def add_task_options(p: argparse.ArgumentParser) -> None:
+    """What changes a task: its options, and a reward of the user's own."""
     p.add_argument(
         "--task-set", action="append", default=[], metavar="FIELD=VALUE", help="an option of the task, repeatable"
     )
     p.add_argument(
         "--reward", default="", metavar="FILE.py:FN", help="a reward function of your own, which then decides"
     )
+    p.add_argument(
+        "--reward-timeout", type=float, default=10.0, metavar="SECONDS", help="how long one call of it may take"
+    )
+    p.add_argument("--reward-workers", type=int, default=1, metavar="N", help="processes that call it")
 
 
 def add_model(p: argparse.ArgumentParser) -> None:
@@ -51,7 +61,7 @@ def add_model(p: argparse.ArgumentParser) -> None:
 def add_run(p: argparse.ArgumentParser) -> None:
     """Seed, limits, what is kept."""
     fields = {f.name: f for f in dataclasses.fields(Setup)}
-    p.add_argument("--seed", type=int, default=0)
+    p.add_argument("--seed", type=int, default=0, metavar="N", help="equal seeds give equal runs")
     for name, text in {
         "micro_tokens": "padded tokens of one forward pass in training; less saves memory and changes no result",
         "eval_problems": "held-out problems measured before and after (0: none)",
@@ -84,6 +94,15 @@ def task_options(args: argparse.Namespace) -> dict[str, Any]:
     return out
 
 
+def reward_options(args: argparse.Namespace) -> dict[str, Any]:
+    """The reward options, as fields of a setup."""
+    return {
+        "reward": args.reward,
+        "reward_timeout": args.reward_timeout,
+        "reward_workers": args.reward_workers,
+    }
+
+
 def setup_of(args: argparse.Namespace) -> Setup:
     """The whole setup of a run."""
     names = ("micro_tokens", "eval_problems", "eval_samples", "checkpoint_every", "rollouts_every", "rollout_groups")
@@ -92,9 +111,9 @@ def setup_of(args: argparse.Namespace) -> Setup:
         task_options=task_options(args),
         model=args.model,
         model_setup=model_setup(args),
-        reward=args.reward,
         seed=args.seed,
         trackers=tuple(args.tracker),
+        **reward_options(args),
         **{n: getattr(args, n) for n in names},
     )
 
@@ -103,39 +122,9 @@ def find_recipe(name: str) -> Recipe:
     """A built-in recipe by name, or one of the user's by `FILE.py:NAME`."""
     from sharpen.recipes import recipe
 
-    path, colon, attribute = name.rpartition(":")
-    if not colon or not path.endswith(".py"):
+    if not userfile.is_meant(name):
         return recipe(name)
-    import importlib.util
-
-    if not Path(path).exists():
-        raise SharpenError(f"There is no file {path} to take the recipe {attribute!r} from.")
-    spec = importlib.util.spec_from_file_location(Path(path).stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-    except SharpenError:
-        raise
-    except Exception as error:
-        line = error.__traceback__
-        while line is not None and line.tb_next is not None:
-            line = line.tb_next
-        at = f" at line {line.tb_lineno}" if line is not None else ""
-        raise SharpenError(f"{path} could not be read{at}: {type(error).__name__}: {error}") from error
-    found = getattr(module, attribute, None)
+    found = userfile.find(name, Recipe, "recipe")
     if not isinstance(found, Recipe):
-        known = [n for n, v in vars(module).items() if isinstance(v, Recipe)]
-        raise SharpenError(f"{path} has no recipe {attribute!r}. {near(attribute, known)}")
+        raise SharpenError(f"{name} is a class of recipes; name a recipe made of it.")
     return found
-
-
-def typed(options: dict[str, Any], cls: type, where: str) -> dict[str, Any]:
-    """Texts turned into the types of the fields of `cls`; unknown names are refused with the near ones."""
-    kinds = typing.get_type_hints(cls)
-    fields = {f.name for f in dataclasses.fields(cls)}
-    for name in options:
-        if name not in fields:
-            raise SharpenError(f"{where} has no option {name!r}. {near(name, fields)}")
-    return {n: parse(v, kinds[n], f"{where} {n}={v}") if isinstance(v, str) else v for n, v in options.items()}

@@ -282,3 +282,20 @@ class Bar(Display):
     def curve(self) -> Sequence[float]:
         """The loss of every step."""
         return self.losses
+
+
+class Measuring(Display):
+    """Progress of an evaluation: `update` after each split."""
+
+    def __init__(self, total: int, title: str, live: bool | None = None, **rest: object) -> None:
+        super().__init__(total, title, live, **rest)  # type: ignore[arg-type]
+        self.accuracy: float | None = None
+
+    def update(self, step: int, accuracy: float | None = None) -> None:
+        """Show a split: `step` of them are measured, the last with this share of right answers."""
+        self.accuracy = accuracy
+        self._advance(step)
+
+    def cells(self) -> list[Cell]:
+        """Share of right answers on the last split."""
+        return [("accuracy", _share(self.accuracy), 7)]

@@ -39,6 +39,9 @@ def rows(pair: Comparison) -> list[tuple[str, str, str, str, Change]]:
         moved = "" if x is None or y is None else f"{y - x:+.0f}"
         a_text, b_text = ("-" if v is None else f"{v:.0f}" for v in (x, y))
         out.append(("length", a_text, b_text, moved, "unclear"))
+    for name, p, q in pair.means():
+        moved = "" if p is None or q is None else f"{q - p:+.3f}"
+        out.append((one_line(name, 40), *("-" if v is None else f"{v:.3f}" for v in (p, q)), moved, "unclear"))  # type: ignore[arg-type]
     return out
 
 
@@ -108,10 +111,15 @@ def show_results(
             print(printable(line, getattr(file, "encoding", None)), file=file)
 
 
+def _lead(pairs: Sequence[Comparison]) -> str:
+    """The verdict; nothing where only one time was measured, as `sharpen eval` does."""
+    return "" if pairs and all(p.before is None for p in pairs) else verdict(pairs)
+
+
 def _plain(pairs: Sequence[Comparison], samples: Sequence[Mapping[str, Any]], where: str) -> list[str]:
     # a figure stays on the line of its unit
-    words = textwrap.wrap(verdict(pairs).replace(" %", "\u00a0%"), 100)
-    out = [*(line.replace("\u00a0", " ") for line in words), "", *plain_table(pairs)]
+    words = textwrap.wrap(_lead(pairs).replace(" %", "\u00a0%"), 100)
+    out = [*(line.replace("\u00a0", " ") for line in words), *[""] * bool(words), *plain_table(pairs)]
     for s in samples:
         out += ["", f"[{kind(s).replace('→', '->')}] {one_line(prompt(s['problem']), 90)}"]
         out += [f"  expected: {one_line(str(s['answer']), 80)}"] if s.get("answer") is not None else []
@@ -131,7 +139,7 @@ def _lines(side: Mapping[str, Any]) -> list[str]:
 def _rich(
     console: Console, pairs: Sequence[Comparison], samples: Sequence[Mapping[str, Any]], where: str
 ) -> list[RenderableType]:
-    out: list[RenderableType] = [Text(verdict(pairs)), Text("")]
+    out: list[RenderableType] = [Text(_lead(pairs)), Text("")] if _lead(pairs) else []
     out += [rich_table(pair) for pair in pairs]
     if pairs:
         out.append(Text(NOTE, style="dim"))

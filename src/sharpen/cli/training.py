@@ -3,25 +3,34 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from sharpen.cli.options import add_model, add_run, add_task, find_recipe, setup_of
-from sharpen.cli.progress import Bar, Display, Progress
+from sharpen.cli.screen import Screen
 from sharpen.cli.tables import show_results
 from sharpen.errors import SharpenError
 from sharpen.loop import Trainer
 from sharpen.overrides import override
+from sharpen.recipe import Recipe
 from sharpen.run.directory import RunDir
 from sharpen.run.manifest import rebuild
+from sharpen.run.origin import recorded, setup_of_run
 from sharpen.run.plan import plan
-from sharpen.run.session import train
-from sharpen.run.setup import Silent, Watcher, open_policy, open_task
+from sharpen.run.session import Run, train
+from sharpen.run.setup import Setup, Silent, Watcher, default_out, open_task, sketch_policy
+
+FREE = ("micro_tokens", "checkpoint_every", "trackers", "reward", "reward_timeout", "reward_workers")
+"""What may be changed when a run is resumed: it decides how the work is done, not what is computed."""
+
+FREE_MODEL = ("device", "checkpointing")
+"""The same of the model's options."""
 
 
 def add_train(p: argparse.ArgumentParser) -> None:
@@ -41,86 +50,88 @@ def add_train(p: argparse.ArgumentParser) -> None:
     add_model(p)
 
 
-class Screen:
-    """The watcher of the command line: one display after another, messages above them."""
-
-    def __init__(self, console: Console) -> None:
-        self.console = console
-        self._shown: Display | None = None
-
-    def close(self) -> None:
-        """End the display there is."""
-        if self._shown is not None:
-            self._shown.__exit__(None, None, None)
-            self._shown = None
-
-    def message(self, text: str) -> None:
-        """A paragraph above the display."""
-        if self._shown is not None:
-            self._shown.message(text)
-        else:
-            self.console.print(text, markup=False, highlight=False)
-
-    def phase(self, title: str, total: int, start: int = 0) -> None:
-        """A new display."""
-        self.close()
-        kind = Progress if title.startswith("training with") else Bar
-        self._shown = kind(total, title, start=start, console=self.console)
-        self._shown.__enter__()
-
-    def update(self, step: int, metrics: Mapping[str, float], tokens_per_second: float = 0.0) -> None:
-        """One more step."""
-        if isinstance(self._shown, Progress):
-            self._shown.update(step, metrics, tokens_per_second)
-        elif isinstance(self._shown, Bar):
-            self._shown.update(step, metrics.get("loss"))
-
-
 def run_train(args: argparse.Namespace) -> int:
     """Train, or explain what training would do."""
-    console = Console()
     if args.resume:
-        return _resume(args, console)
-    if not args.recipe:
-        raise SharpenError("`sharpen train` needs a recipe, like `sharpen train grpo`. `sharpen recipes` lists them.")
-    recipe = override(find_recipe(args.recipe), args.set)
-    setup = setup_of(args)
+        recipe, setup, origin = _resumed(args)
+    else:
+        if not args.recipe:
+            raise SharpenError(
+                "`sharpen train` needs a recipe, like `sharpen train grpo`. `sharpen recipes` lists them."
+            )
+        recipe, setup = override(find_recipe(args.recipe), args.set), setup_of(args)
+        origin = {"recipe": args.recipe, "set": list(args.set)}
     if args.dry_run:
-        task = open_task(setup)
-        screen = Screen(console)
-        actor = open_policy(setup, task, Silent() if args.json else screen)
-        screen.close()
-        trainer = Trainer(recipe, task, actor, seed=setup.seed, micro_tokens=setup.micro_tokens)
-        lines = plan(trainer).lines()
-        print(json.dumps({"recipe": recipe.name, "task": task.name, "plan": lines}) if args.json else "\n".join(lines))
-        return 0
-    task_name = setup.task if setup.task.isidentifier() else Path(setup.task.replace(":", "-")).stem
-    out = args.out or _free(Path("runs"), f"{recipe.name}-{task_name}-seed{setup.seed}")
-    return _finish(args, console, lambda watcher: train(recipe, setup, out, watcher=watcher, origin=_origin(args)))
+        return _explain(args, recipe, setup)
+    out = args.out or default_out(recipe, setup)
+    return _finish(args, lambda watcher: train(recipe, setup, out, resume=args.resume, watcher=watcher, origin=origin))
 
 
-def _origin(args: argparse.Namespace) -> dict[str, Any]:
-    """Where the recipe was taken from, for resuming."""
-    return {"recipe": args.recipe, "set": list(args.set)}
+def _explain(args: argparse.Namespace, recipe: Recipe, setup: Setup) -> int:
+    task = open_task(setup)
+    trainer = Trainer(recipe, task, sketch_policy(setup, task), seed=setup.seed, micro_tokens=setup.micro_tokens)
+    found = plan(trainer)
+    if args.json:
+        print(json.dumps({"recipe": recipe.name, "task": task.name, "plan": dataclasses.asdict(found)}))
+    else:
+        print("\n".join(found.lines()))
+    return 0
 
 
-def _resume(args: argparse.Namespace, console: Console) -> int:
+def _resumed(args: argparse.Namespace) -> tuple[Recipe, Setup, dict[str, Any]]:
+    """The recipe and the setup a run was started with; options that would make it another run are refused."""
     if args.out is None:
         raise SharpenError("`--resume` needs `--out DIR`, the directory of the run to go on with.")
-    manifest = RunDir.open(args.out).manifest()
+    run = RunDir.open(args.out)
+    manifest, old = recorded(run), setup_of_run(run)
     origin = manifest["origin"]
-    if args.recipe and args.recipe != origin["recipe"]:
+    name = origin["recipe"] or manifest["name"]
+    if args.recipe and args.recipe != name:
         raise SharpenError(
-            f"The run in {args.out} was started with the recipe {origin['recipe']!r}, not {args.recipe!r}. Leave the "
-            "recipe out, "
-            "or give another --out to start a new run."
+            f"The run in {args.out} was started with the recipe {name!r}, not {args.recipe!r}. Leave the "
+            "recipe out, or give another --out to start a new run."
         )
-    recipe = override(find_recipe(origin["recipe"]), origin["set"])
-    setup = rebuild(manifest["setup"])
-    return _finish(args, console, lambda watcher: train(recipe, setup, args.out, resume=True, watcher=watcher))
+    if args.set and list(args.set) != list(origin["set"]):
+        was = " ".join(f"--set {x}" for x in origin["set"]) or "no --set"
+        raise SharpenError(
+            f"The run in {args.out} was started with {was}, and is resumed exactly so. Leave --set out, or give "
+            f"another --out to start a new run (from this one's model by `--model {run.policy}` if it is finished)."
+        )
+    setup = _merged(args, old, setup_of(args))
+    # a run started from Python with a recipe of its own has no name to find it by, but every value
+    known = find_recipe(origin["recipe"]) if origin["recipe"] else rebuild(manifest["recipe"])
+    return override(known, origin["set"]), setup, origin
 
 
-def _finish(args: argparse.Namespace, console: Console, start: Any) -> int:
+def _merged(args: argparse.Namespace, old: Setup, new: Setup) -> Setup:
+    """The old setup with those of the new one's options that may be changed."""
+    usual = Setup()
+    changes = _differing(args, old, new, usual, FREE, ("model_setup",))
+    model = _differing(args, old.model_setup, new.model_setup, usual.model_setup, FREE_MODEL, ())
+    return dataclasses.replace(old, **changes, model_setup=dataclasses.replace(old.model_setup, **model))
+
+
+def _differing(
+    args: argparse.Namespace, old: Any, new: Any, usual: Any, free: tuple[str, ...], skip: tuple[str, ...]
+) -> dict[str, Any]:
+    """Fields given on the command line that differ from the old ones; SharpenError for one that is not free."""
+    out = {}
+    for f in dataclasses.fields(old):
+        was, given = getattr(old, f.name), getattr(new, f.name)
+        if f.name in skip or given == getattr(usual, f.name) or given == was:
+            continue
+        if f.name not in free:
+            option = "--task-set" if f.name == "task_options" else f"--{f.name.replace('_', '-')}"
+            raise SharpenError(
+                f"The run in {args.out} was started with another {option} ({was!r}, now {given!r}), and is resumed "
+                f"exactly as it was. Leave {option} out, or give another --out to start a new run."
+            )
+        out[f.name] = given
+    return out
+
+
+def _finish(args: argparse.Namespace, start: Callable[[Watcher], Run]) -> int:
+    console = Console()
     screen = Screen(console)
     watcher: Watcher = Silent() if args.json else screen
     try:
@@ -130,18 +141,12 @@ def _finish(args: argparse.Namespace, console: Console, start: Any) -> int:
     evaluation = {s: {w: e.to_plain() for w, e in times.items()} for s, times in run.evaluation.items()}
     if args.json:
         cost = run.history[-1]["cost"] if run.history else {}
-        json.dump({"run": str(run.path), "recipe": run.recipe, "evaluation": evaluation, "cost": cost}, sys.stdout)
+        findings = [dataclasses.asdict(f) for f in run.findings]
+        told = {"run": str(run.path), "recipe": run.recipe, "evaluation": evaluation, "cost": cost}
+        json.dump(told | {"findings": findings}, sys.stdout)
         print()
         return 0
     for finding in run.findings:
         screen.message(f"{finding.severity}: {finding.text}")
     show_results(console, evaluation, run.samples, where=str(run.path))
     return 0
-
-
-def _free(folder: Path, name: str) -> Path:
-    """The first of name, name-2, name-3, ... that is not there yet."""
-    path, k = folder / name, 2
-    while path.exists():
-        path, k = folder / f"{name}-{k}", k + 1
-    return path

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from sharpen.bounds import require
 from sharpen.core import Part
 from sharpen.maths import group_norm, sum_by
 from sharpen.types import Group
@@ -33,6 +35,9 @@ class GroupNorm(Part):
     weight: float = 1.0
     into: str = "adv"
     mode: Literal["set", "add", "mul"] = "set"
+
+    def __post_init__(self) -> None:
+        require(self, "weight", math.isfinite(self.weight), "a finite number")
 
     @property
     def reads(self) -> tuple[str, ...]:  # type: ignore[override]

@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
+from sharpen.bounds import require
 from sharpen.core import Part
 from sharpen.errors import SharpenError
 from sharpen.maths import kl_estimate, log_ratio
@@ -46,6 +47,10 @@ class PPOClip(Part):
     adv: str = "adv"
     unit: ClassVar[Literal["atom"]] = "atom"
     wants: ClassVar[tuple[str, ...]] = ()
+
+    def __post_init__(self) -> None:
+        require(self, "low", self.low >= 0, "0 or more")
+        require(self, "high", self.high >= 0, "0 or more")
 
     @property
     def reads(self) -> tuple[str, ...]:  # type: ignore[override]

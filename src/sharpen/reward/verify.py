@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
+from sharpen.bounds import require
 from sharpen.core import Part
 from sharpen.errors import SharpenError
 from sharpen.types import Group, Trace
@@ -83,6 +84,10 @@ class Total(Part):
     weights: Mapping[str, float] = field(default_factory=dict)
     how: Callable[[Mapping[str, float], Mapping[str, float]], float] = weighted_sum
     writes: ClassVar[tuple[str, ...]] = ("reward",)
+
+    def __post_init__(self) -> None:
+        bad = [w for w in self.weights.values() if isinstance(w, float) and not math.isfinite(w)]
+        require(self, "weights", not bad, "finite numbers by name")
 
     @property
     def reads(self) -> tuple[str, ...]:  # type: ignore[override]

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from sharpen.bounds import require
 from sharpen.core import Part, Wiring, columns_read, reads
 from sharpen.types import Group
 
@@ -74,6 +75,9 @@ class Refill(Part):
     stages: tuple[Any, ...]
     keep: Callable[[Group], bool] = mixed
     rounds: int = 8
+
+    def __post_init__(self) -> None:
+        require(self, "rounds", self.rounds >= 1, "1 or more")
 
     def wire(self, wiring: Wiring) -> None:
         """The stages always run, so what they write stays."""

@@ -152,13 +152,17 @@ async def answer(play: Play) -> Trace:
 async def episode(play: Play) -> Trace:
     """Turns in the task's environment until it ends.
 
-    Each turn's reward stands on its segment, the state it was taken in too.
+    Each turn's reward stands on its segment, the state it was taken in too. An episode that outgrows the model's
+    context ends there, without success.
     """
+    room = play.actors[play.actor].max_context
     world = play.environment()
     world.reset()
     context = play.prompt()
     done = False
     while not done:
+        if room and sum(map(len, context)) >= room:
+            return Trace(play.problem, context[:-1], end="length", info={"success": False})
         state = world.state
         turn = await play.sample(context)
         if turn.info.get("end") == "length":

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from sharpen.bounds import require
 from sharpen.core import Part
-from sharpen.errors import SharpenError
 from sharpen.rollout.program import Program, natural, run_programs
 from sharpen.types import Group, Sampling, Trace
 
@@ -31,16 +32,10 @@ class Sample(Part):
     writes: ClassVar[tuple[str, ...]] = ("traces", "logp_old")
 
     def __post_init__(self) -> None:
-        if self.n < 1:
-            raise SharpenError(
-                f"Sample: n is {self.n}, and a group needs at least one trace. Set Sample.n to 1 or more."
-            )
-        if self.temperature < 0 or not 0 < self.top_p <= 1:
-            raise SharpenError(
-                f"Sample: temperature {self.temperature} and top_p {self.top_p} describe no distribution; temperature "
-                "is 0 or "
-                "more, top_p above 0 and at most 1."
-            )
+        require(self, "n", self.n >= 1, "1 or more: a group needs a trace")
+        require(self, "temperature", 0 <= self.temperature < math.inf, "0 (greedy) or more, and finite")
+        require(self, "top_p", 0 < self.top_p <= 1, "above 0 and at most 1")
+        require(self, "max_tokens", self.max_tokens >= 0, "0 (the run's limit) or more")
 
     def __call__(self, groups: list[Group], ctx: Ctx) -> list[Group]:
         """Traces join their group in order."""

@@ -1,82 +1,44 @@
 """What went wrong in a run, in plain words: each finding says what was seen, what it means, and what to do about it.
 
 Pure functions of the metrics history and of the evaluations before and after. Levels at the start and at the end of a
-run are means over its first and last fifth (`sharpen.run.trends`). Every threshold is a constant with its reason.
+run are means over its first and last fifth (`sharpen.run.trends`). Thresholds stand in `sharpen.run.thresholds`.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import median
-from typing import Literal
+from typing import Any, Literal
 
 from sharpen.evaluation import CEILING, Evaluation, change, percent, shown, widest
+from sharpen.run.thresholds import (
+    AGREEMENT,
+    ALL_FAILED,
+    ALL_FAILED_STOP,
+    ALL_SOLVED,
+    CLIPPED,
+    ENTROPY_LOW,
+    ENTROPY_SHARE,
+    FEW_SIGNALS,
+    FORMAT_NEVER,
+    GRADIENT_ZERO,
+    KL_HIGH,
+    LENGTH_GROWTH,
+    OTHER_SIGNAL,
+    REWARD_GAIN,
+    SOLVED_FLAT,
+    SPIKE,
+    SPIKES_MANY,
+    TRAIN_GAIN,
+    TRUNCATED,
+    TRUNCATED_STOP,
+)
 from sharpen.run.trends import TREND_LEAST, Entry, Trends
 
 Severity = Literal["note", "warning", "stop"]
 """A note explains, a warning asks for a change, a stop says that going on is a waste."""
-
-ALL_FAILED = 0.75
-"""Three of four groups without one right answer: at most a quarter of the samples can teach what is right."""
-
-ALL_FAILED_STOP = 0.98
-"""Fewer than one group in fifty has a right answer: nothing will be learned in any reasonable time."""
-
-ALL_SOLVED = 0.75
-"""Three of four groups have nothing left to learn."""
-
-FEW_SIGNALS = 0.1
-"""Nine of ten groups cost sampling and give no gradient."""
-
-OTHER_SIGNAL = 0.5
-"""Groups of failures that still give this share of gradients learn from another reward than being right."""
-
-ENTROPY_SHARE = 0.1
-"""A tenth of the entropy it started with is left ..."""
-
-ENTROPY_LOW = 0.05
-"""... and below this many nats a token two samples of one problem are nearly always the same."""
-
-TRUNCATED = 0.5
-"""Every other answer ends at the limit, so the limit decides the reward as often as the model does."""
-
-TRUNCATED_STOP = 0.95
-"""Hardly any answer is finished."""
-
-FORMAT_NEVER = 0.02
-"""One answer in fifty: among 16 samples of a problem usually none shows the format, so it cannot be reinforced."""
-
-LENGTH_GROWTH = 1.5
-"""Half as long again: more than answers drift by chance over a run."""
-
-SOLVED_FLAT = 0.02
-"""Gains below this are within the noise of a mean over the usual few hundred answers."""
-
-REWARD_GAIN = 0.1
-"""A tenth of the range of most rewards (0 to 1), well above the noise."""
-
-SPIKE = 10.0
-"""Clipping hides the size of such a gradient but not its direction, which one bad batch then decides."""
-
-SPIKES_MANY = 3
-"""One spike happens; three are a pattern."""
-
-GRADIENT_ZERO = 1e-8
-"""AdamW's usual epsilon: gradients below it move no weight."""
-
-KL_HIGH = 1.0
-"""One nat a token: on average the policy finds its own tokens e times as likely as the reference does."""
-
-CLIPPED = 0.3
-"""Healthy runs clip a few per cent; at this share the clip, no longer the advantages, shapes the step."""
-
-AGREEMENT = 0.05
-"""Over 100 tokens such a mean difference is a ratio of up to exp(5) that no policy change explains."""
-
-TRAIN_GAIN = 0.1
-"""A gain in training that an evaluation of a few hundred problems would show if it carried over."""
 
 
 @dataclass(frozen=True)
@@ -88,14 +50,24 @@ class Finding:
     text: str
 
 
+USUAL = {"AdamW.scale": 1.0, "AdamW.clip": 1.0, "Term.kl.weight": 0.04, "PPOClip.high": 0.2, "Sample.n": 16}
+"""Options a remedy may name and their values, where the recipe is not known."""
+
+
 @dataclass(frozen=True)
-class Setup:
-    """What the history does not say of a run: group size, token limit, name of the format reward, and known recipes."""
+class Known:
+    """What the history does not say of a run.
+
+    Group size, token limit and the option that sets it, name of the format reward, known recipes, and the options of
+    this recipe with their values (`sharpen.overrides.options`): a remedy names only options that there are.
+    """
 
     samples: int = 0
     max_tokens: int = 0
+    limit: str = "--max-tokens "
     format: str = "format"
     recipes: frozenset[str] = frozenset()
+    options: Mapping[str, Any] = field(default_factory=lambda: dict(USUAL))
 
     def offer(self, *wanted: str) -> str:
         """The known recipes among `wanted` (dashes and case aside), as ` (ghpo, guide-grpo)`; else nothing."""
@@ -107,6 +79,44 @@ class Setup:
         found = [known[flat(w)] for w in wanted if flat(w) in known]
         return f" ({', '.join(found)})" if found else ""
 
+    def change(self, what: str, option: str, factor: float, least: float = 0.0) -> list[str]:
+        """The advice to do `what` by multiplying an option; nothing for a recipe that lacks it."""
+        now = self.options.get(option)
+        if not isinstance(now, (int, float)):
+            return []
+        return [f"{what} (`--set {option}={max(least, factor * now):.3g}`)"]
+
+    @property
+    def slower(self) -> list[str]:
+        """The advice to learn more slowly."""
+        return self.change("lower the learning rate", "AdamW.scale", 0.3)
+
+    @property
+    def nearer(self) -> list[str]:
+        """The advice to stay nearer to the reference."""
+        return self.change("give the KL term more weight", "Term.kl.weight", 2.5, 0.01)
+
+    @property
+    def wider(self) -> list[str]:
+        """The advice to let rare tokens grow."""
+        return self.change("raise the upper clip bound", "PPOClip.high", 1.4)
+
+    @property
+    def more(self) -> list[str]:
+        """The advice to draw more samples."""
+        if "Sample.n" not in self.options:
+            return []
+        return [f"more samples a problem (`--set Sample.n={max(32, 2 * self.samples)}`)"]
+
+
+def either(remedies: Sequence[str]) -> str:
+    """Remedies as one sentence: `Do a, do b, or do c.`; empty for none."""
+    if not remedies:
+        return ""
+    comma = "," if len(remedies) > 2 else ""
+    text = f"{', '.join(remedies[:-1])}{comma} or {remedies[-1]}" if len(remedies) > 1 else remedies[0]
+    return f" {text[0].upper()}{text[1:]}."
+
 
 Evaluations = Mapping[str, Evaluation]
 """What an evaluation found, by split."""
@@ -116,21 +126,21 @@ def diagnose(
     history: Sequence[Entry],
     before: Evaluations | None = None,
     after: Evaluations | None = None,
-    setup: Setup | None = None,
+    known: Known | None = None,
 ) -> list[Finding]:
     """Everything found in a run, the gravest first; a healthy run gives an empty list.
 
     `history` holds `{"step", "metrics", "cost"}` per iteration; missing metrics are passed over. Trends need at least
     `TREND_LEAST` iterations, levels need one.
     """
-    trends, known = Trends(history), setup or Setup()
+    trends, known = Trends(history), known or Known()
     found = [f for look in LOOKS for f in look(trends, known)]
-    found += _compare(trends, before or {}, after or {})
+    found += _compare(trends, known, before or {}, after or {})
     grave = ("stop", "warning", "note")
     return sorted(found, key=lambda f: grave.index(f.severity))
 
 
-def _signal(t: Trends, s: Setup) -> list[Finding]:
+def _signal(t: Trends, s: Known) -> list[Finding]:
     failed, solved, signal = t.now("group/all_failed"), t.now("group/all_solved"), t.now("groups/signal")
     over = f"over the last {_iterations(t.recent('group/all_failed'))}"
     if failed is not None and failed >= ALL_FAILED:
@@ -144,7 +154,7 @@ def _signal(t: Trends, s: Setup) -> list[Finding]:
             )
             return [Finding("note", "Learning from other rewards only", text)]
         remedies = ["an easier mix of problems", "supervised warm-up first (`sharpen train sft`)"]
-        remedies.append(f"more samples a problem (`--set Sample.n={max(32, 2 * s.samples)}`)")
+        remedies += s.more
         if hints := s.offer("ghpo", "guide-grpo", "scaf-grpo"):
             remedies.append(f"a recipe that gives hints{hints}")
         text = f"{seen}, so most groups give no gradient. Try {', '.join(remedies[:-1])}, or {remedies[-1]}."
@@ -158,15 +168,20 @@ def _signal(t: Trends, s: Setup) -> list[Finding]:
     if signal is not None and signal < FEW_SIGNALS:
         text = (
             f"Only {percent(signal)} of the groups gave a gradient over the last "
-            f"{_iterations(t.recent('groups/signal'))}; in the others every sample earned the same. Take problems of "
-            f"medium difficulty, more samples a problem (`--set Sample.n={max(32, 2 * s.samples)}`), or a recipe that "
-            f"draws again until groups are mixed{s.offer('dapo')}."
+            f"{_iterations(t.recent('groups/signal'))}; in the others every sample earned the same."
+            + either(
+                [
+                    "take problems of medium difficulty",
+                    *s.more,
+                    f"a recipe that draws again until groups are mixed{s.offer('dapo')}",
+                ]
+            )
         )
         return [Finding("warning", "Few groups give a gradient", text)]
     return []
 
 
-def _entropy(t: Trends, s: Setup) -> list[Finding]:
+def _entropy(t: Trends, s: Known) -> list[Finding]:
     span = t.span("entropy")
     if span is None or span[0] <= 0 or span[1] >= ENTROPY_SHARE * span[0] or span[1] >= ENTROPY_LOW:
         return []
@@ -176,19 +191,18 @@ def _entropy(t: Trends, s: Setup) -> list[Finding]:
         text = f"{seen} while {percent(right)} of the answers were right: the model is sure because it is right."
         return [Finding("note", "Entropy is low because the task is solved", text)]
     text = (
-        f"{seen}: samples of one problem are nearly the same, so there is little left to compare or to discover. Lower "
-        f"the learning rate (`--set AdamW.scale=0.3`), give the KL term more weight, or raise the upper clip bound "
-        f"(`--set PPOClip.high=0.28`)."
+        f"{seen}: samples of one problem are nearly the same, so there is little left to compare or to discover."
+        + either(s.slower + s.nearer + s.wider)
     )
     return [Finding("warning", "Entropy collapsed", text)]
 
 
-def _truncated(t: Trends, s: Setup) -> list[Finding]:
+def _truncated(t: Trends, s: Known) -> list[Finding]:
     cut = t.now("truncated")
     if cut is None or cut < TRUNCATED:
         return []
     limit = f" of {s.max_tokens} tokens" if s.max_tokens else ""
-    option = f"--max-tokens {2 * s.max_tokens}" if s.max_tokens else "--max-tokens"
+    option = f"{s.limit}{2 * s.max_tokens}" if s.max_tokens else s.limit.strip(" =")
     text = (
         f"{percent(cut)} of the answers ended at the limit{limit} over the last {_iterations(t.recent('truncated'))}: "
         f"the model is judged on answers that it could not finish. Raise the limit (`{option}`)."
@@ -196,12 +210,13 @@ def _truncated(t: Trends, s: Setup) -> list[Finding]:
     return [Finding("stop" if cut >= TRUNCATED_STOP else "warning", "Answers are cut off", text)]
 
 
-def _format(t: Trends, s: Setup) -> list[Finding]:
+def _format(t: Trends, s: Known) -> list[Finding]:
     seen = t.now(f"reward/{s.format}")
     if seen is None or seen > FORMAT_NEVER:
         return []
     cut = (t.now("truncated") or 0.0) >= TRUNCATED
-    first = "Raise `--max-tokens` first, since most answers are cut off; if that does not help, warm" if cut else "Warm"
+    limit = s.limit.strip(" =")
+    first = f"Raise `{limit}` first, since most answers are cut off; if that does not help, warm" if cut else "Warm"
     text = (
         f"The reward {s.format!r} was {seen:.3f} on average over the last "
         f"{_iterations(t.recent(f'reward/{s.format}'))}: the model almost never writes an answer in the form the task "
@@ -211,7 +226,7 @@ def _format(t: Trends, s: Setup) -> list[Finding]:
     return [Finding("warning", "The answer format never appears", text)]
 
 
-def _length(t: Trends, s: Setup) -> list[Finding]:
+def _length(t: Trends, s: Known) -> list[Finding]:
     length, solved = t.span("length"), t.span("solved")
     if length is None or solved is None or length[0] <= 0:
         return []
@@ -220,13 +235,20 @@ def _length(t: Trends, s: Setup) -> list[Finding]:
     text = (
         f"Answers grew from {length[0]:.0f} to {length[1]:.0f} tokens while the share solved went from "
         f"{percent(solved[0])} to {percent(solved[1])}: the added length earns nothing. Divide by a constant horizon "
-        f"instead of each answer's length (`Term.mean_over`{s.offer('dr-grpo')}), or weigh in a reward for short "
-        f"answers."
+        f"instead of each answer's length{_horizon(s)}{s.offer('dr-grpo')}, or weigh in a reward for short answers."
     )
     return [Finding("warning", "Answers grow without getting better", text)]
 
 
-def _hacking(t: Trends, s: Setup) -> list[Finding]:
+def _horizon(s: Known) -> str:
+    """How to divide by a constant horizon, where the recipe has a policy-gradient term."""
+    if not s.max_tokens or "Term.ppoclip.mean_over" not in s.options:
+        return ""
+    name = "Term.ppoclip"
+    return f" (`--set {name}.mean_over=horizon --set {name}.horizon={s.max_tokens}`)"
+
+
+def _hacking(t: Trends, s: Known) -> list[Finding]:
     total, solved = t.span("reward/total"), t.span("solved")
     if total is None or solved is None or solved[0] >= CEILING:
         return []
@@ -258,14 +280,13 @@ def _riser(t: Trends) -> tuple[str, float, float] | None:
     return None if best is None else (best[0], *best[1])
 
 
-def _gradients(t: Trends, s: Setup) -> list[Finding]:
+def _gradients(t: Trends, s: Known) -> list[Finding]:
     raw = [(e["step"], g) for e in t.history if isinstance(g := e.get("metrics", {}).get("grad_norm"), (int, float))]
     broken = [step for step, g in raw if not math.isfinite(g)]
     if broken:
         text = (
             f"The gradient norm was not a finite number at step {broken[0]} ({_times(len(broken))} in all): the "
-            f"weights may be spoiled. Go back to a checkpoint before it and lower the learning rate (`--set "
-            f"AdamW.scale=0.3`)."
+            f"weights may be spoiled. Start again from a model before it." + either(s.slower)
         )
         return [Finding("stop", "The gradient is not a number", text)]
     values = t.values("grad_norm")
@@ -285,27 +306,29 @@ def _gradients(t: Trends, s: Setup) -> list[Finding]:
         return []
     text = (
         f"The gradient norm was usually {usual:.3g} but reached {max(values):.3g} ({_times(len(spikes))} above "
-        f"{SPIKE:.0f} times the usual, first at step {spikes[0]}): single batches push the weights far. Lower the "
-        f"learning rate (`--set AdamW.scale=0.3`), clip harder (`--set AdamW.clip=0.3`), or take more problems a step."
+        f"{SPIKE:.0f} times the usual, first at step {spikes[0]}): single batches push the weights far."
+        + either(
+            s.slower
+            + s.change("clip harder", "AdamW.clip", 0.3)
+            + s.change("take more problems a step", "Loop.problems", 2)
+        )
     )
     return [Finding("warning" if len(spikes) >= SPIKES_MANY else "note", "Gradient spikes", text)]
 
 
-def _drift(t: Trends, s: Setup) -> list[Finding]:
+def _drift(t: Trends, s: Known) -> list[Finding]:
     out = []
     kl, clipped, apart = t.now("kl"), t.now("clipped"), t.now("agreement/mean")
     if kl is not None and kl >= KL_HIGH:
         text = (
             f"The policy is {kl:.2f} nats a token away from the reference (mean of the last "
-            f"{_iterations(t.recent('kl'))}): it has left what it knew. Lower the learning rate (`--set "
-            f"AdamW.scale=0.3`) or give the KL term more weight."
+            f"{_iterations(t.recent('kl'))}): it has left what it knew." + either(s.slower + s.nearer)
         )
         out.append(Finding("warning", "Far from the reference", text))
     if clipped is not None and clipped >= CLIPPED:
         text = (
             f"{percent(clipped)} of the tokens were clipped over the last {_iterations(t.recent('clipped'))}: each "
-            f"iteration moves the policy too far from the one that drew the samples. Lower the learning rate (`--set "
-            f"AdamW.scale=0.3`) or go through the samples once (`--set Update.epochs=1`)."
+            f"iteration moves the policy too far from the one that drew the samples." + either(s.slower + _once(s))
         )
         out.append(Finding("warning", "Too much is clipped", text))
     if apart is not None and apart >= AGREEMENT:
@@ -318,7 +341,12 @@ def _drift(t: Trends, s: Setup) -> list[Finding]:
     return out
 
 
-def _compare(t: Trends, before: Evaluations, after: Evaluations) -> list[Finding]:
+def _once(s: Known) -> list[str]:
+    epochs = s.options.get("Update.epochs", 1)
+    return ["go through the samples once (`--set Update.epochs=1`)"] if epochs > 1 else []
+
+
+def _compare(t: Trends, s: Known, before: Evaluations, after: Evaluations) -> list[Finding]:
     split = next((s for s in ("test", *before) if s in before and s in after), None)
     if split is None:
         return []
@@ -327,7 +355,7 @@ def _compare(t: Trends, before: Evaluations, after: Evaluations) -> list[Finding
     if move == "down":
         text = (
             f"On the split {split} the share of right answers fell from {shown(a.accuracy)} to {shown(b.accuracy)}. "
-            f"Keep the model from before, or an earlier checkpoint; lower the learning rate (`--set AdamW.scale=0.3`)."
+            f"Keep the model from before, and train again otherwise." + either(s.slower)
         )
         out.append(Finding("warning", "The model got worse", text))
     k = widest(a, b)
@@ -335,8 +363,7 @@ def _compare(t: Trends, before: Evaluations, after: Evaluations) -> list[Finding
         text = (
             f"On the split {split} the share of right answers rose from {shown(a.accuracy)} to {shown(b.accuracy)}, "
             f"but pass@{k} fell from {shown(a.pass_at[k])} to {shown(b.pass_at[k])}: answers became surer, and some "
-            f"problems are now out of reach. Stop earlier, give the KL term more weight, or keep entropy up (`--set "
-            f"PPOClip.high=0.28`)."
+            f"problems are now out of reach." + either(["stop earlier", *s.nearer, *s.wider])
         )
         out.append(Finding("warning", "Sharpened at the cost of breadth", text))
     gain = _train_gain(t, before, after)
@@ -367,7 +394,7 @@ def _times(n: int) -> str:
     return "once" if n == 1 else f"{n} times"
 
 
-LOOKS: tuple[Callable[[Trends, Setup], list[Finding]], ...] = (
+LOOKS: tuple[Callable[[Trends, Known], list[Finding]], ...] = (
     _signal,
     _entropy,
     _truncated,

@@ -18,15 +18,17 @@ import errno
 import fcntl
 import json
 import os
+import shlex
+import shutil
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from sharpen.errors import SharpenError
 from sharpen.run import checkpoint, lines, rollouts
-from sharpen.run.files import TEMPORARY, replace, sync, writing
+from sharpen.run.files import TEMPORARY, parent, replace, sync, writing
 from sharpen.types import Group
 
 
@@ -52,6 +54,21 @@ class RunDir:
         return run
 
     @classmethod
+    def vacant(cls, path: Path | str) -> None:
+        """Raise what `create` would raise, as far as it can be known without writing anything."""
+        run = cls(Path(path))
+        there = parent(run.path.absolute())
+        if not there.is_dir():
+            raise SharpenError(f"{there} is a file, so {run.path} can be no folder. Choose another with --out.")
+        if not os.access(there, os.W_OK | os.X_OK):
+            raise SharpenError(
+                f"The run may not be written in {run.path}: {there} is not open to you. Give yourself the right to "
+                "write there, or choose another folder with --out."
+            )
+        if run.path.is_dir():
+            run._refuse_used()
+
+    @classmethod
     def open(cls, path: Path | str) -> RunDir:
         """A run that is there, to read it or to go on with it."""
         run = cls(Path(path))
@@ -68,8 +85,8 @@ class RunDir:
         if "manifest.json" in held:
             done = len(self.read_metrics())
             raise SharpenError(
-                f"{self.path} holds a run already ({done} iterations). Go on with it by --resume, or choose another "
-                "folder with --out."
+                f"{self.path} holds a run already ({done} iterations). Go on with it by `sharpen train --resume --out "
+                f"{shlex.quote(str(self.path))}`, or choose another folder with --out."
             )
         raise SharpenError(
             f"{self.path} is not empty (it holds {', '.join(held[:3])}{', ...' * (len(held) > 3)}), and a run wants a "
@@ -196,6 +213,41 @@ class RunDir:
         lines.cut(self.path / "metrics.jsonl", step)
         lines.cut(self.path / "timing.jsonl", step)
         rollouts.cut(self.path / "rollouts", step)
+
+    def put_policy(self, export: Callable[[Path], None]) -> None:
+        """Replace `policy/` by what `export` writes into the folder it is given: whole, or not at all."""
+        beside = self.path / f"{TEMPORARY}policy"
+        old = self.path / f"{TEMPORARY}old-policy"
+        with writing("the trained model", self.path):
+            for left in (beside, old):
+                shutil.rmtree(left, ignore_errors=True)
+            try:
+                export(beside)
+                for file in beside.iterdir():
+                    sync(file)
+                if self.policy.exists():
+                    self.policy.rename(old)
+                beside.rename(self.policy)
+                sync(self.path)
+            finally:
+                if old.exists() and not self.policy.exists():
+                    old.rename(self.policy)
+                for left in (beside, old):
+                    shutil.rmtree(left, ignore_errors=True)
+
+    def read_evaluation(self) -> dict[str, Any]:
+        """What `write_evaluation` was given last; empty measures before that."""
+        empty: dict[str, Any] = {"splits": {}, "samples": [], "done": []}
+        if not self.evaluation.exists():
+            return empty
+        try:
+            found = json.loads(self.evaluation.read_bytes())
+            return {key: found[key] for key in empty}
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise SharpenError(
+                f"{self.evaluation} cannot be read ({type(error).__name__}: {error}). Put back a copy, or delete it to "
+                "have the model measured again."
+            ) from error
 
     def write_evaluation(self, evaluation: Mapping[str, Any]) -> None:
         """Replace `evaluation.json`. Numbers that are not finite are written as strings (`sharpen.run.lines`)."""

@@ -61,6 +61,13 @@ def _paragraph(number: int, what: str, where: Path) -> str:
     )
 
 
+def parent(path: Path) -> Path:
+    """The path itself, or the nearest one above it that is there."""
+    while not path.exists() and path != path.parent:
+        path = path.parent
+    return path
+
+
 def write_file(path: Path, data: bytes) -> None:
     """Write a new file and wait until it is on the disk."""
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)

@@ -7,7 +7,6 @@ scripts and loading anything (a content security policy), so that nothing in a r
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 from sharpen.evaluation import NAMES, Comparison, Interval, change, comparisons, percent, verdict
 from sharpen.run.charts import Series, chart, intervals, number
 from sharpen.run.diagnose import Finding
+from sharpen.run.files import replace, writing
 from sharpen.run.html import Child, Html, fold, join, table, tag
 from sharpen.run.rollouts_html import rollout, sample
 from sharpen.run.samples import sorted_samples
@@ -71,9 +71,8 @@ class ReportData:
 
 def write_report(path: Path, data: ReportData) -> None:
     """Write the report beside `path` and rename it there, so that a reader never meets half of one."""
-    part = path.with_name(path.name + ".part")
-    part.write_text(page(data), encoding="utf-8")
-    os.replace(part, path)
+    with writing("the report", path.parent):
+        replace(path, page(data).encode())
 
 
 def page(data: ReportData) -> str:
@@ -120,6 +119,8 @@ def _evaluation(pairs: Sequence[Comparison]) -> Html:
         lengths = [None if e is None else e.length for e in (p.before, p.after)]
         if any(x is not None for x in lengths):
             rows.append(["length", *("–" if x is None else f"{x:.0f}" for x in lengths), "", ""])
+        for name, a, b in p.means():
+            rows.append([name, *("–" if x is None else f"{x:.3f}" for x in (a, b)), "", ""])
         tables.append(join(tag("h3", _named(p.split)), table(head, rows, f"Evaluation on the split {p.split}")))
     sizes = ", ".join(
         f"{p.split} {e.problems} problems with {e.samples} samples each"

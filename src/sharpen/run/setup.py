@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from sharpen.actor.language import LanguageActor
-from sharpen.actor.load import ModelSetup, load_language
-from sharpen.actor.nano import Nano, nano_base
+from sharpen.actor.load import ModelSetup, load_language, wrap
+from sharpen.actor.nano import Nano, character_tokenizer, nano_base, nano_model
 from sharpen.errors import SharpenError
+from sharpen.recipe import Recipe
+from sharpen.run.directory import RunDir
+from sharpen.run.manifest import rebuild
 from sharpen.task.base import Task
 from sharpen.task.resolve import task_of
 
@@ -24,6 +27,8 @@ class Setup:
     model: str = "nano"
     model_setup: ModelSetup = field(default_factory=ModelSetup)
     reward: str = ""
+    reward_timeout: float = 10.0
+    reward_workers: int = 1
     seed: int = 0
     micro_tokens: int = 16384
     eval_problems: int = 128
@@ -34,11 +39,67 @@ class Setup:
     trackers: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for name in ("micro_tokens", "eval_samples", "checkpoint_every", "rollouts_every"):
+        for name in ("micro_tokens", "eval_samples", "checkpoint_every", "rollouts_every", "reward_workers"):
             if getattr(self, name) < 1:
                 raise SharpenError(f"`--{name.replace('_', '-')} {getattr(self, name)}` must be 1 or more.")
         if self.eval_problems < 0 or self.rollout_groups < 0:
             raise SharpenError("`--eval-problems` and `--rollout-groups` must be 0 (none) or more.")
+        if not 0 < self.reward_timeout < 1e6:
+            raise SharpenError(f"`--reward-timeout {self.reward_timeout}` must be a number of seconds above 0.")
+        if not 0 <= self.seed < 2**63:
+            raise SharpenError(f"`--seed {self.seed}` must be 0 or more, and below 2^63.")
+
+
+Shows = Literal["iterations", "loss", "accuracy"]
+"""What a phase of a run reports at each step: all metrics of an iteration, a loss, or a share of right answers."""
+
+
+def setup_from(plain: Any) -> Setup:
+    """The setup that a manifest holds as JSON. Raises SharpenError for one that is not of this version."""
+    found = rebuild(plain, classes=(Setup, ModelSetup))
+    assert isinstance(found, Setup)
+    return found
+
+
+def setup_to_measure(
+    model: str, limits: ModelSetup, task: str | None, task_options: Mapping[str, Any], reward: Mapping[str, Any]
+) -> Setup:
+    """What to measure a model with. A run's folder brings its own task, reward and limits; what is given replaces them.
+
+    `reward` holds the fields `reward`, `reward_timeout`, `reward_workers` of a setup, as far as they are given. Raises
+    SharpenError for a run that is not finished.
+    """
+    path = Path(model)
+    if not (path / "manifest.json").exists():
+        return Setup(task=task or "chain", task_options=task_options, model=model, model_setup=limits, **reward)
+    known = setup_from(RunDir.open(path).manifest().get("setup"))
+    if not (path / "policy" / "config.json").exists():
+        raise SharpenError(
+            f"The run in {path} has no policy yet: it is not finished. Go on with `sharpen train --resume --out "
+            f"{path}`."
+        )
+    changes: dict[str, Any] = {"task": task, "task_options": task_options} if task else {}
+    if reward.get("reward"):
+        changes |= reward
+    elif task:
+        changes["reward"] = ""
+    if task_options and not task:
+        changes["task_options"] = {**known.task_options, **task_options}
+    usual = ModelSetup()
+    own = {f.name: getattr(limits, f.name) for f in fields(limits) if getattr(limits, f.name) != getattr(usual, f.name)}
+    fit = replace(known.model_setup, **{"device": "auto", **own, "lora": 0})
+    return replace(known, model=str(path / "policy"), model_setup=fit, **changes)
+
+
+def default_out(recipe: Recipe, setup: Setup) -> Path:
+    """The first of runs/NAME, NAME-2, ... that is not there yet; named by recipe, task and seed."""
+    task = setup.task if setup.task.isidentifier() else Path(setup.task.replace(":", "-")).stem
+    task = "".join(c if c.isalnum() or c in "-_." else "-" for c in task)
+    name = f"{recipe.name}-{task}-seed{setup.seed}"
+    path, k = Path("runs") / name, 2
+    while path.exists():
+        path, k = Path("runs") / f"{name}-{k}", k + 1
+    return path
 
 
 class Watcher(Protocol):
@@ -47,8 +108,8 @@ class Watcher(Protocol):
     def message(self, text: str) -> None:
         """A paragraph."""
 
-    def phase(self, title: str, total: int) -> None:
-        """Something of `total` steps begins."""
+    def phase(self, title: str, total: int, start: int = 0, shows: Shows = "loss") -> None:
+        """Something of `total` steps begins, of which `start` were done before."""
 
     def update(self, step: int, metrics: Mapping[str, float], tokens_per_second: float = 0.0) -> None:
         """Step `step` of it is done."""
@@ -60,7 +121,7 @@ class Silent:
     def message(self, text: str) -> None:
         """Nothing."""
 
-    def phase(self, title: str, total: int) -> None:
+    def phase(self, title: str, total: int, start: int = 0, shows: Shows = "loss") -> None:
         """Nothing."""
 
     def update(self, step: int, metrics: Mapping[str, float], tokens_per_second: float = 0.0) -> None:
@@ -73,14 +134,16 @@ def open_task(setup: Setup) -> Task:
     if setup.reward:
         from sharpen.task.userfn import UserReward, with_reward
 
-        task = with_reward(task, UserReward(setup.reward))
+        user = UserReward(setup.reward, workers=setup.reward_workers, timeout=setup.reward_timeout)
+        task = with_reward(task, user)
     return task
 
 
 def open_policy(setup: Setup, task: Task, watcher: Watcher | None = None) -> LanguageActor:
     """The model; `nano` is trained for the task on first use."""
     source: str | Path = setup.model
-    if setup.model == "nano":
+    made = setup.model == "nano"
+    if made:
         nano = Nano()
         watch = watcher or Silent()
         begun = False
@@ -93,19 +156,33 @@ def open_policy(setup: Setup, task: Task, watcher: Watcher | None = None) -> Lan
             watch.update(step, {"loss": loss})
 
         source = nano_base(task, nano, progress)
-    limits = setup.model_setup
-    if not limits.max_tokens:
-        from dataclasses import replace
+    try:
+        actor = load_language(source, setup.model_setup)
+    except SharpenError as error:
+        if not made or "could not be loaded" not in str(error):
+            raise
+        raise SharpenError(f"{error} It was made by sharpen and kept: delete {source} to have it made anew.") from error
+    return fitted(actor, task)
 
-        limits = replace(limits, max_tokens=task.max_tokens)
-    actor = load_language(source, limits)
+
+def sketch_policy(setup: Setup, task: Task) -> LanguageActor:
+    """The model as far as a plan needs it: `nano` is built and not trained, so nothing is written."""
+    if setup.model != "nano":
+        return open_policy(setup, task)
+    return fitted(wrap(nano_model(Nano()), character_tokenizer(), setup.model_setup), task)
+
+
+def fitted(actor: LanguageActor, task: Task) -> LanguageActor:
+    """The actor with the task's limit of answers where no other was given, checked against the task's text."""
+    if not actor.max_tokens:
+        actor.max_tokens = task.max_tokens
     round_trip(actor, task)
     return actor
 
 
 def round_trip(actor: LanguageActor, task: Task) -> None:
     """Text must survive becoming tokens and text again, else a verifier judges something else than was meant."""
-    for problem in task.fixed("train" if "train" in task.splits else task.splits[0], 8):
+    for problem in (p for split in task.splits for p in task.fixed(split, 8)):
         texts = [problem.prompt] if isinstance(problem.prompt, str) else [m["content"] for m in problem.prompt]
         texts += ["\n".join(problem.solution)] if problem.solution else []
         for text in texts:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import itertools
-import json
+import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from sharpen.core import walk
 from sharpen.evaluation import Evaluation
+from sharpen.overrides import options
+from sharpen.recipe import Recipe
+from sharpen.recipes import all_recipes
+from sharpen.rollout.sample import Sample
 from sharpen.run import diagnose
 from sharpen.run.directory import RunDir
 from sharpen.run.report import ReportData, write_report
@@ -18,27 +23,33 @@ GROUPS_SHOWN = 4
 TRACES_SHOWN = 6
 
 
-def findings(run: RunDir, recipes: Iterable[str]) -> list[diagnose.Finding]:
-    """What went wrong in a run, in words."""
-    splits = evaluation_of(run.path)["splits"]
+def findings(run: RunDir, recipe: Recipe) -> list[diagnose.Finding]:
+    """What went wrong in a run of a recipe, in words."""
+    splits = run.read_evaluation()["splits"]
     sides = {
         when: {s: Evaluation.from_plain(e[when]) for s, e in splits.items() if when in e}
         for when in ("before", "after")
     }
-    known = diagnose.Setup(max_tokens=run.manifest()["max_tokens"], recipes=frozenset(recipes))
-    return diagnose.diagnose(run.read_metrics(), sides["before"], sides["after"], known)
+    return diagnose.diagnose(run.read_metrics(), sides["before"], sides["after"], known(recipe, run.manifest()))
 
 
-def evaluation_of(path: Path) -> dict[str, Any]:
-    """The measures before and after, as far as they are known."""
-    file = path / "evaluation.json"
-    return json.loads(file.read_text()) if file.exists() else {"splits": {}, "samples": []}
+def known(recipe: Recipe, manifest: Mapping[str, Any]) -> diagnose.Known:
+    """What a diagnosis must know of a run besides its history."""
+    samples = [part for part in walk((recipe.source, recipe.collect)) if isinstance(part, Sample)]
+    own = max((s.max_tokens for s in samples), default=0)
+    limit = {"max_tokens": own, "limit": "--set Sample.max_tokens="} if own else {"max_tokens": manifest["max_tokens"]}
+    return diagnose.Known(
+        samples=max((s.n for s in samples), default=0),
+        recipes=frozenset(all_recipes()),
+        options=options(recipe),
+        **limit,
+    )
 
 
 def tell(run: RunDir, found: list[diagnose.Finding]) -> Path:
     """Write report.html; returns where it is."""
-    evaluation, m = evaluation_of(run.path), run.manifest()
-    path = run.path / "report.html"
+    evaluation, m = run.read_evaluation(), run.manifest()
+    path, name = run.report, shlex.quote(str(run.path))
     write_report(
         path,
         ReportData(
@@ -51,9 +62,9 @@ def tell(run: RunDir, found: list[diagnose.Finding]) -> Path:
             samples=evaluation["samples"],
             rollouts=list(_groups(run.path)),
             commands={
-                "Resume": f"sharpen train --resume --out {run.path}",
-                "Measure": f"sharpen eval {run.path}",
-                "Take the model away": f"sharpen export {run.path} DIR",
+                "Resume": f"sharpen train --resume --out {name}",
+                "Measure": f"sharpen eval {name}",
+                "Take the model away": f"sharpen export {name} DIR",
             },
         ),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sharpen.bounds import require
 from sharpen.core import Part
 from sharpen.types import Group, Problem
 
@@ -34,6 +35,9 @@ class Pass(Part):
 
     size: int = 1024
     split: str = "train"
+
+    def __post_init__(self) -> None:
+        require(self, "size", self.size >= 1, "1 or more")
 
     def init(self) -> dict[str, list[int]]:
         """Indices still to come in this epoch."""

@@ -5,20 +5,22 @@ from __future__ import annotations
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, fields, is_dataclass
+from functools import cached_property
+from typing import Any, Literal
 
 from sharpen.types import Problem, Trace
 
 
 @dataclass(frozen=True)
 class RewardSpec:
-    """A named reward, its valid range, and what it measures."""
+    """A named reward, its valid range, and what it measures. `best` is the end of the range a perfect trace has."""
 
     name: str
     low: float = 0.0
     high: float = 1.0
     about: str = ""
+    best: Literal["low", "high"] = "high"
 
 
 class Environment(ABC):
@@ -110,8 +112,16 @@ class Task(ABC):
         return "".join(c if c.isalnum() else "-" for c in self.name)[:40]
 
     def identity(self) -> dict[str, Any]:
-        """What tells this task from another of its name: its fields, as plain data."""
-        return {"name": self.name, **{k: repr(v) for k, v in sorted(vars(self).items()) if not k.startswith("_")}}
+        """What tells this task from another of its name: its fields, as plain data.
+
+        What was computed and kept (`cached_property`) is left out: the identity is the same before and after.
+        """
+        if is_dataclass(self):
+            own = [f.name for f in fields(self)]
+        else:
+            kept = [k for k in vars(self) if isinstance(getattr(type(self), k, None), cached_property)]
+            own = [k for k in vars(self) if k[0] != "_" and k not in kept]
+        return {"name": self.name, **{k: repr(getattr(self, k)) for k in sorted(own)}}
 
     def answer_of(self, text: str) -> str | None:
         """The final answer in a text, normalised, for majority votes; None when there is none."""

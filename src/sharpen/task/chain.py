@@ -30,8 +30,8 @@ HABITS = tuple((f"{a}*{b}", str((a * b + 1) % 10), 0.6) for a in range(10) for b
 class Chain(Worked):
     """Sizes are numbers of operations. Prompt `3+4*7-2?`; steps `3+4=7`, `7*7=9`, `9-2=7`; answer `#7`.
 
-    `habits` are facts learnt wrongly, which `corrupt` writes: `(("7*8", "4", 0.6),)` writes `7*8=4` six times in ten,
-    and errs at its rate otherwise.
+    `habits` are facts that the teacher of `lesson` has learnt wrongly: with `(("7*8", "4", 0.6),)` it writes `7*8=4`
+    six times in ten, and errs at the rate `sloppy` otherwise. `corrupt` knows no habits.
     """
 
     low: int = 5
@@ -108,25 +108,24 @@ class Chain(Worked):
         return judged
 
     def slip(self, problem: Problem, rng: random.Random, rate: float) -> tuple[str, ...]:
-        """Wrong digits, by habit or at random among the nine others, each carried into the next step."""
+        """Wrong digits at random among the nine others, each carried into the next step."""
+        return self._worked(problem, rng, rate, by_habit=False)
+
+    def careless(self, problem: Problem, rng: random.Random) -> tuple[str, ...]:
+        """Wrong digits by habit, else at random at the rate `sloppy`, each carried into the next step."""
+        return self._worked(problem, rng, self.sloppy, by_habit=True)
+
+    def _worked(self, problem: Problem, rng: random.Random, rate: float, by_habit: bool) -> tuple[str, ...]:
         text = problem.info["expression"]
         value, steps = int(text[0]), []
         for op, digit in places(text):
             true = reckon(value, op, int(digit))
-            said = self.habit(f"{value}{op}{digit}", rng)
+            said = self.habit(f"{value}{op}{digit}", rng) if by_habit else None
             if said is None:
                 said = rng.choice([d for d in range(10) if d != true]) if rng.random() < rate else true
             steps.append(f"{value}{op}{digit}={said}")
             value = said
         return (*steps, f"{MARK}{value}")
-
-    def lesson(self, rng: random.Random) -> tuple[Problem, tuple[str, ...]]:
-        """A chain of any length, short ones oftener, with slips and habits. No test problem is among them."""
-        sizes = range(1, self.harder_high + 1)
-        while True:
-            problem = self.make(rng.choices(sizes, [0.85**k for k in sizes])[0], rng)
-            if problem.info["category"] > self.high or self.split_of(problem) == "train":
-                return problem, self.corrupt(problem, rng, self.sloppy)
 
     def habit(self, fact: str, rng: random.Random) -> int | None:
         """The digit that habit writes for a fact this time, if it does."""

@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from sharpen.errors import SharpenError
 from sharpen.task.base import Task
 from sharpen.task.garbage import endless, garbage
 from sharpen.task.text import said
@@ -50,8 +51,9 @@ def mean(values: Sequence[float]) -> float:
 
 
 def at_top(task: Task, rewards: Mapping[str, float]) -> bool:
-    """Whether every reward is at the top of its range."""
-    return all(rewards[r.name] >= r.high - 1e-9 for r in task.rewards)
+    """Whether every reward whose range has ends is at the good one."""
+    ends = [r for r in task.rewards if math.isfinite(r.high) and math.isfinite(r.low)]
+    return all(rewards[r.name] >= r.high - 1e-9 if r.best == "high" else rewards[r.name] <= r.low + 1e-9 for r in ends)
 
 
 def in_range(task: Task, rewards: Mapping[str, float]) -> bool:
@@ -217,6 +219,24 @@ def steps(task: Task, problems: Sequence[Problem], rng: random.Random) -> Check:
     return judge("steps", "worked steps are valid, a spoilt step is the first wrong one", tried, broken)
 
 
+def lessons(task: Task, problems: Sequence[Problem], rng: random.Random) -> Check:
+    """What a model made from scratch is taught is judged right now and then; does not apply without lessons."""
+    solved, held = [], []
+    try:
+        taught = [task.lesson(rng) for _ in problems]
+    except SharpenError:
+        taught = []  # a task with nothing to teach says so where a model is to be taught
+    for p, shown_lines in taught:
+        text = "\n".join(shown_lines)
+        solved.append(float(task.solved(task.verify(p, said(p, text)))))
+        if len(text) + 1 > task.max_tokens:
+            held.append(shown(p, text, f"more than the {task.max_tokens} tokens of max_tokens"))
+    if taught and not any(solved):
+        held.append(shown(taught[0][0], "\n".join(taught[0][1]), "no lesson solves its problem"))
+    about = "lessons for a model made from scratch fit in max_tokens, and some solve their problem"
+    return judge("lessons", about, len(taught), held, solved=mean(solved))
+
+
 TEXT_CHECKS = (
     gold,
     empty,
@@ -227,5 +247,6 @@ TEXT_CHECKS = (
     garbage_range,
     long_texts,
     steps,
+    lessons,
 )
 """The checks of a task whose problems are answered by one text."""

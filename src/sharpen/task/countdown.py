@@ -29,10 +29,10 @@ class Countdown(Worked):
     operators allowed. Any such sum is right.
     """
 
-    low: int = 3
-    high: int = 4
-    harder_low: int = 5
-    harder_high: int = 6
+    low: int = 2
+    high: int = 3
+    harder_low: int = 4
+    harder_high: int = 4
     top: int = 9
     limit: int = 99
     ops: str = "+-*"

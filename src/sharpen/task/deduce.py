@@ -26,7 +26,10 @@ class Deduce(Worked):
 
     Prompt `facts;rules;question?`; a rule `ab>c` says that c holds where a and b do. Steps are rules that fire;
     answer `#yes` after the letter asked for was derived, `#no` after everything was that can be. The reward `correct`
-    is for the answer alone, `proof` for the answer with its proof.
+    is for the answer alone, `proof` for the answer with its proof; the latter is the main one, since half of all
+    guesses are right.
+
+    `letters` is how many letters of the alphabet are used (None: as few as suffice for the deepest problem).
 
     Nothing but the proof tells yes from no. The rules are two copies of one random structure over different letters:
     a row of rules, as many as the depth, each with the conclusion of the one before among its premises, and `side`
@@ -35,27 +38,37 @@ class Deduce(Worked):
     with equal chances, and both questions to the same rules are in the same split.
     """
 
-    low: int = 3
-    high: int = 4
-    harder_low: int = 5
-    harder_high: int = 6
-    side: int = 1
+    low: int = 1
+    high: int = 2
+    harder_low: int = 3
+    harder_high: int = 3
+    side: int = 0
+    letters: int | None = None
 
     name = "deduce"
-    smallest: ClassVar[int] = 2
+    smallest: ClassVar[int] = 1
+    falloff: ClassVar[float] = 0.5
     largest: ClassVar[int | None] = 10
 
     rewards = (*COMMON, PROOF)
+    main = "proof"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         whole(self.name, "side", self.side, 0)
-        if self.harder_high + self.side > 10:
+        need = 2 * (self.harder_high + self.side) + 5
+        if need > len(LETTERS):
             raise SharpenError(
                 f"Task 'deduce': depth {self.harder_high} with {self.side} side rules needs more than 26 letters. "
                 "Keep harder_high + side at 10 or less."
             )
+        whole(self.name, "letters", need if self.letters is None else self.letters, need, len(LETTERS))
         self.room(5 * (self.harder_high + self.side) + 8)
+
+    @property
+    def alphabet(self) -> str:
+        """The letters that are used."""
+        return LETTERS[: self.letters or 2 * (self.harder_high + self.side) + 5]
 
     def make(self, size: int, rng: random.Random) -> Problem:
         """Two copies of one structure over random letters, and the end of one of the two rows."""
@@ -66,7 +79,7 @@ class Deduce(Worked):
         for new in range(3, count):
             before = new - 1 if new < size + 2 else rng.randrange(2, size + 2)
             shape.append(((before, count) if rng.random() < 0.5 else (before,), new))
-        names = rng.sample(LETTERS, 2 * count + 1)
+        names = rng.sample(self.alphabet, 2 * count + 1)
         shared = names.pop()
         copies = [*names[:count], shared], [*names[count:], shared]
         rules = tuple(
@@ -141,7 +154,7 @@ class Deduce(Worked):
             if not set(body) <= known:
                 continue
             if rng.random() < rate:
-                head = rng.choice([c for c in LETTERS if c not in body and f"{body}>{c}" not in rules])
+                head = rng.choice([c for c in self.alphabet if c not in body and f"{body}>{c}" not in rules])
             steps.append(f"{body}>{head}")
             known.add(head)
         return (*steps, MARK + ("yes" if problem.info["asked"] in known else "no"))

@@ -62,6 +62,12 @@ def render(answer: str, rules: Sequence[str] = RULES) -> str | None:
     return None
 
 
+def shortest(answer: str, rules: Sequence[str] = RULES) -> str | None:
+    """The shortest text that states `answer`, read back by all the rules together; None if there is none."""
+    texts = [_FORM[rule].replace("ANSWER", answer) for rule in rules]
+    return min((t for t in texts if extract(t, rules) == answer.strip()), key=len, default=None)
+
+
 def boxed(text: str) -> str | None:
     """The content of the last complete box, boxes around all of it removed."""
     close = _pairs(text)

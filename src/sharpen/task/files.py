@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -82,6 +83,8 @@ def records(path: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Where each row of a file stands, and the row. Decimals keep their digits. Raises `SharpenError`."""
     if not Path(path).is_file():
         raise SharpenError(f"There is no file {path!r}. Give the path of a file that ends in {', '.join(SUFFIXES)}.")
+    if not os.access(path, os.R_OK):
+        raise SharpenError(f"The file {path} may not be read. Give yourself the right to, or give another file.")
     suffix = Path(path).suffix.lower()
     if suffix == ".parquet":
         yield from _parquet(path)

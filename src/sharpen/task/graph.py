@@ -30,10 +30,10 @@ class Graph(Worked):
     """
 
     low: int = 5
-    high: int = 7
-    harder_low: int = 8
-    harder_high: int = 10
-    density: float = 1.3
+    high: int = 6
+    harder_low: int = 7
+    harder_high: int = 8
+    density: float = 1.0
     directed: bool = False
 
     name = "graph"
@@ -43,11 +43,19 @@ class Graph(Worked):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        most = self.low - 1 if self.directed else (self.low - 1) / 2
-        share(self.name, "density (edges a node)", self.density, 0.5, max(0.5, most - 1 / self.low))
+        share(self.name, "density (edges a node)", self.density, 0.5, self.densest(self.low))
         if not isinstance(self.directed, bool):
             raise SharpenError(f"Task 'graph': directed must be True or False, and it is {self.directed!r}.")
         self.room(5 * self.harder_high + 4)
+
+    def densest(self, size: int) -> float:
+        """The most edges a node at which some pair of nodes is without one."""
+        return max(0.5, (size - 1 if self.directed else (size - 1) / 2) - 1 / size)
+
+    @property
+    def simplest(self) -> int:
+        """The least number of nodes that bears the density."""
+        return next(n for n in range(self.smallest, self.low + 1) if self.density <= self.densest(n))
 
     def make(self, size: int, rng: random.Random) -> Problem:
         """A random tree from the start, random edges besides, and a goal at a distance drawn first."""

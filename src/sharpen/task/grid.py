@@ -15,6 +15,9 @@ from sharpen.task.procedural import Procedural, share
 from sharpen.task.room import ACTIONS, AGENT, DOOR, FLOOR, GOAL, KEY, WALL, Room, RoomWorld, action_of
 from sharpen.types import Problem, Trace
 
+HABITS = (("r", "l", 0.6),)
+"""A careless teacher mixes up right and left: six times in ten it says left for right."""
+
 
 @dataclass(frozen=True)
 class Grid(Procedural):
@@ -23,23 +26,26 @@ class Grid(Procedural):
 
     With a `door` the room is cut in two by a wall with a closed door in it: the agent and the key are on one side,
     the goal is on the other. Any other cell is a wall with probability `walls`. The worked solution is a shortest
-    list of actions, one a turn. `max_tokens` is for one turn.
+    list of actions, one a turn. `max_tokens` is for one turn. `habits` are what the teacher of `lesson` mixes up: with
+    `(("r", "l", 0.6),)` it says `l` for `r` six times in ten.
 
     `verify` reads what the world left on the trace: the texts and rewards of the trainable segments (one a turn) and
     `trace.info["success"]`; without that entry, a turn that earned 1 is a success.
     """
 
-    low: int = 4
-    high: int = 5
-    harder_low: int = 6
-    harder_high: int = 7
+    low: int = 3
+    high: int = 4
+    harder_low: int = 5
+    harder_high: int = 5
     walls: float = 0.15
-    slack: float = 3.0
-    door: bool = True
+    slack: float = 2.0
+    door: bool = False
+    habits: tuple[tuple[str, str, float], ...] = HABITS
 
     name = "grid"
     smallest: ClassVar[int] = 3
     largest: ClassVar[int | None] = 20
+    falloff: ClassVar[float] = 0.5
 
     gives = frozenset({"environment", "solution", "steps"})
     rewards = (
@@ -54,6 +60,13 @@ class Grid(Procedural):
         share(self.name, "slack", self.slack, 1.0, 100.0)
         if not isinstance(self.door, bool):
             raise SharpenError(f"Task 'grid': door must be True or False, and it is {self.door!r}.")
+        for action, said, chance in self.habits:
+            share(self.name, f"the chance of the habit {action!r}", chance)
+            if action not in ACTIONS or said not in ACTIONS or action == said:
+                raise SharpenError(
+                    f"Task 'grid': the habit {action!r} -> {said!r} is not an action and another said for it. Write "
+                    f'habits as (("r", "l", 0.6),), with actions out of {", ".join(ACTIONS)}.'
+                )
         self.room(8)
 
     def make(self, size: int, rng: random.Random) -> Problem:
@@ -123,20 +136,28 @@ class Grid(Procedural):
         return judged
 
     def lesson(self, rng: random.Random) -> tuple[Problem, tuple[str, ...]]:
-        """One turn of a training problem's worked solution, any action at the rate `sloppy`.
+        """A walk in a room of any size, small ones oftener, none held out, for as many turns as are needed there.
 
-        The prompt holds the turns before it as messages.
+        The teacher goes on by a shortest way from where it is; by habit, or at the rate `sloppy`, it does something
+        else. The last turn is the lesson's line, and the prompt holds those before it as messages.
         """
-        problem = self.draw("train", rng)
-        solution = problem.solution or ()
-        turn = rng.randrange(len(solution))
+        problem = self.studied(rng)
         world = self.environment(problem)
         said = [{"role": "user", "content": world.reset()}]
-        for action in solution[:turn]:
-            said.append({"role": "assistant", "content": action})
-            said.append({"role": "user", "content": world.step(action)[0]})
-        shown = rng.choice(ACTIONS) if rng.random() < self.sloppy else solution[turn]
-        return dataclasses.replace(problem, prompt=said), (shown,)
+        for turn in range(1, len(problem.solution or ()) + 1):
+            action = (world.room.solve(world.place) or ACTIONS)[0]
+            action = rng.choice(ACTIONS) if rng.random() < self.sloppy else self.habit(action, rng)
+            if turn == len(problem.solution or ()):
+                break
+            said += [{"role": "assistant", "content": action}, {"role": "user", "content": world.step(action)[0]}]
+        return dataclasses.replace(problem, prompt=said), (action,)
+
+    def habit(self, action: str, rng: random.Random) -> str:
+        """What the teacher says this time where it means an action."""
+        for meant, said, chance in self.habits:
+            if meant == action and rng.random() < chance:
+                return said
+        return action
 
     def answer_of(self, text: str) -> str | None:
         """None: an episode has no answer to vote on."""

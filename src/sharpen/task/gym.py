@@ -17,7 +17,7 @@ from typing import Any
 
 from sharpen.errors import SharpenError, near
 from sharpen.task.base import RewardSpec, Task
-from sharpen.task.extract import check_rules, extract
+from sharpen.task.extract import check_rules, extract, shortest
 from sharpen.task.judge import need
 from sharpen.task.pool import Failure, Pool
 from sharpen.types import Problem, Trace
@@ -71,7 +71,9 @@ class Gym(Task):
             (
                 RewardSpec("correct", about="that score is 1"),
                 RewardSpec("score", about=about),
-                RewardSpec("unjudged", about="scoring failed or ran out of time; the trace then counts as wrong"),
+                RewardSpec(
+                    "unjudged", about="scoring failed or ran out of time; the trace then counts as wrong", best="low"
+                ),
             ),
         )
 
@@ -159,6 +161,27 @@ class Gym(Task):
             _rewards(0.0) if answer is None else self._judged(next(answers), problem, answer)
             for (problem, _), answer in zip(pairs, said, strict=True)
         ]
+
+    def lesson(self, rng: random.Random) -> tuple[Problem, tuple[str, ...]]:
+        """A problem to train on and the shortest text that states its answer, one time in four that of another's.
+
+        Raises `SharpenError` for a data set whose problems have no answer to teach.
+        """
+        problem = self.draw("train", rng)
+        shown = self.draw("train", rng) if rng.random() < 0.25 else problem
+        line = None if shown.answer is None else shortest(str(shown.answer), self.rules)
+        if line is None:
+            raise SharpenError(
+                f"Task {self.name} cannot bring up a nano model: problem {shown.key!r} has "
+                + ("no answer to teach." if shown.answer is None else f"an answer no text can state, {shown.answer!r}.")
+                + " Choose another data set, or give a model of your own (--model)."
+            )
+        return problem, (line,)
+
+    def identity(self) -> dict[str, Any]:
+        """What its problems and lessons depend on."""
+        known = super().identity()
+        return {k: v for k, v in known.items() if k not in ("workers", "timeout")}
 
     def answer_of(self, text: str) -> str | None:
         """The final answer by the task's rules."""

@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 REWARDS = (
     RewardSpec("correct", about="the final answer equals the gold answer"),
-    RewardSpec("unjudged", about="the checker failed or ran out of time; the trace then counts as wrong"),
+    RewardSpec("unjudged", about="the checker failed or ran out of time; the trace then counts as wrong", best="low"),
 )
 """What tasks with a gold answer compute."""
 

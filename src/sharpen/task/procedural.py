@@ -45,14 +45,15 @@ def share(owner: str, name: str, value: object, low: float = 0.0, high: float = 
 class Procedural(Task):
     """A task whose problems are generated.
 
-    `train` and `test` hold problems of sizes `low..high`, told apart by a hash of their content, a `test_share` of them
-    being test problems; which they are depends on no other field. `harder` holds sizes `harder_low..harder_high`, all
-    above `high`. The size shows in the content, so no problem is in two splits.
+    A hash of its content decides whether a problem is held out; a `test_share` of all are, and which depends on no
+    other field. Of the sizes `low..high`, `test` has those held out and `train` the rest. `harder` has those held out
+    of the sizes `harder_low..harder_high`, all above `high`. The size shows in the content, so no problem is in two
+    splits. Lessons show problems of all sizes, none that is held out.
 
     `problem.info` holds `category` (the size), `difficulty` (the number of steps before the answer in the worked
     solution), and the content as plain data; judging reads the content there, so the prompt may be rewritten.
 
-    `sloppy` is how often a step is wrong in what `lesson` shows.
+    `sloppy` is how often a step is wrong in what `lesson` shows; each next size is `falloff` times as frequent there.
     """
 
     low: int = 1
@@ -68,6 +69,8 @@ class Procedural(Task):
     """Greatest size there is (None: no bound)."""
     unique_answer: ClassVar[bool] = True
     """Whether exactly one answer is right."""
+    falloff: ClassVar[float] = 0.85
+    """How many lessons there are of a size, for one of the size below."""
 
     def __post_init__(self) -> None:
         for name in ("low", "high", "harder_low", "harder_high"):
@@ -93,14 +96,18 @@ class Procedural(Task):
         """The text whose hash decides between train and test. Problems that give each other away share it."""
         return problem.key
 
-    def split_of(self, problem: Problem) -> str:
-        """The split a problem of this task belongs to."""
+    def held_out(self, problem: Problem) -> bool:
+        """Whether a problem is for evaluation only, whatever its size."""
+        return digest(self.content(problem)) < self.test_share * 2**64
+
+    def split_of(self, problem: Problem) -> str | None:
+        """The split a problem of this task belongs to; None for one above `high` that is not held out."""
         if problem.info["category"] > self.high:
-            return "harder"
-        return "test" if digest(self.content(problem)) < self.test_share * 2**64 else "train"
+            return "harder" if self.held_out(problem) else None
+        return "test" if self.held_out(problem) else "train"
 
     def draw(self, split: str, rng: random.Random) -> Problem:
-        """One problem: the size is uniform, and problems of the other split are drawn again."""
+        """One problem: the size is uniform, and problems that are not of the split are drawn again."""
         if split not in self.splits:
             raise SharpenError(f"Task {self.name!r} has no split {split!r}. {near(split, self.splits)}")
         low, high = (self.harder_low, self.harder_high) if split == "harder" else (self.low, self.high)
@@ -111,6 +118,24 @@ class Procedural(Task):
         raise SharpenError(
             f"Task {self.name!r}: none of {TRIES} problems drawn belongs to the split {split!r}, so there are too few "
             "of these sizes. Widen low..high, or change test_share."
+        )
+
+    @property
+    def simplest(self) -> int:
+        """The least size of which there are problems with these fields, where lessons begin; at most `low`."""
+        return self.smallest
+
+    def studied(self, rng: random.Random) -> Problem:
+        """A problem for a lesson: of any size from `simplest` to `harder_high`, small ones oftener, none held out."""
+        sizes = range(self.simplest, self.harder_high + 1)
+        weights = [self.falloff**k for k in range(len(sizes))]
+        for _ in range(TRIES):
+            problem = self.make(rng.choices(sizes, weights)[0], rng)
+            if not self.held_out(problem):
+                return problem
+        raise SharpenError(
+            f"Task {self.name!r}: all of {TRIES} problems drawn are held out, so none is left for lessons. Lower "
+            "test_share."
         )
 
     def fixed(self, split: str, n: int) -> list[Problem]:

@@ -74,10 +74,14 @@ class Room:
             out.append(cells)
         return "\n".join(out)
 
-    def solve(self) -> list[str] | None:
-        """A shortest list of actions to the goal, by breadth-first search over places; None where there is none."""
-        last = [self.start]
-        came: dict[Place, tuple[Place, str] | None] = {self.start: None}
+    def solve(self, place: Place | None = None) -> list[str] | None:
+        """A shortest list of actions to the goal, by breadth-first search over places; None where there is none.
+
+        From a place, or from the start.
+        """
+        first = place or self.start
+        last = [first]
+        came: dict[Place, tuple[Place, str] | None] = {first: None}
         while last:
             ahead = []
             for place in last:

@@ -13,7 +13,7 @@ from typing import Any, get_args
 
 from sharpen.errors import SharpenError, near
 from sharpen.task.base import Task
-from sharpen.task.extract import RULES, check_rules, extract, render
+from sharpen.task.extract import RULES, check_rules, extract, render, shortest
 from sharpen.task.judge import REWARDS, Judge
 from sharpen.task.match import Match, choice, form, number
 from sharpen.types import Problem, Trace
@@ -133,6 +133,20 @@ class Rows(Task):
     def verify_many(self, pairs: Sequence[tuple[Problem, Trace]]) -> list[dict[str, float]]:
         """`verify` of every pair, in order, with all workers at once."""
         return self.judge.rewards([(extract(t.text, self.rules), str(p.answer), p.key) for p, t in pairs])
+
+    def lesson(self, rng: random.Random) -> tuple[Problem, tuple[str, ...]]:
+        """A row to train on and its worked solution or, without one, the shortest text that states its answer.
+
+        One time in four it is that of another row.
+        """
+        problem = self.draw("train", rng)
+        shown = self.draw("train", rng) if rng.random() < 0.25 else problem
+        return problem, shown.solution or (str(shortest(str(shown.answer), self.rules)),)
+
+    def identity(self) -> dict[str, Any]:
+        """What a model made for this task depends on: how answers are stated, and the rows to train on."""
+        rows = [[p.prompt, p.answer, p.solution] for p in self.table.splits["train"]]
+        return {"name": self.name, "rules": list(self.rules), "rows": digest(rows)}
 
     def answer_of(self, text: str) -> str | None:
         """The final answer, in the form that equal answers share (for mathematics: of equal numbers or equal text)."""

@@ -174,6 +174,14 @@ class Rewarded(Task):
                 )
         return [{**a, **b} for a, b in zip(ours, theirs, strict=True)]
 
+    def lesson(self, rng: random.Random) -> tuple[Problem, tuple[str, ...]]:
+        """The task's lesson."""
+        return self.task.lesson(rng)
+
+    def identity(self) -> dict[str, Any]:
+        """The task's: what its problems and lessons are does not depend on the reward."""
+        return self.task.identity()
+
     def check_steps(self, problem: Problem, steps: Sequence[str]) -> list[bool]:
         """The task's check of single steps."""
         return self.task.check_steps(problem, steps)

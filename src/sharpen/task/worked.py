@@ -54,9 +54,13 @@ class Worked(Procedural):
         return self.slip(problem, rng, share(self.name, "rate", rate))
 
     def lesson(self, rng: random.Random) -> tuple[Problem, tuple[str, ...]]:
-        """A training problem and how a careless student, who errs at the rate `sloppy`, works it out."""
-        problem = self.draw("train", rng)
-        return problem, self.slip(problem, rng, self.sloppy)
+        """A problem of any size, small ones oftener, none held out, and how a careless teacher works it out."""
+        problem = self.studied(rng)
+        return problem, self.careless(problem, rng)
+
+    def careless(self, problem: Problem, rng: random.Random) -> tuple[str, ...]:
+        """What a careless teacher writes: each step is wrong at the rate `sloppy`."""
+        return self.slip(problem, rng, self.sloppy)
 
     def answer_of(self, text: str) -> str | None:
         """The normal spelling of the answer, None where there is not exactly one, on the last line."""

@@ -1,0 +1,74 @@
+"""Writes docs/cli.md and docs/recipes.md from the parsers and the recipes. Run it after changing either.
+
+python docs/generate.py
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from sharpen.cli.looking import shown
+from sharpen.cli.main import COMMANDS, parser
+from sharpen.recipes import all_recipes
+from sharpen.run.compose import difference
+
+HERE = Path(__file__).parent
+NOTE = "<!-- Written by docs/generate.py; change the source, not this page. -->"
+
+
+def cli_page() -> str:
+    """Every command with its arguments and options."""
+    out = [NOTE, "", "# Command line", ""]
+    out += [
+        "Every command exits with 0, with 1 where a check failed, with 2 after an error you can mend (one paragraph on "
+        "standard error), and with 130 after Ctrl-C. `python -m sharpen` is the same program.",
+        "",
+    ]
+    subparsers = next(a for a in parser()._actions if isinstance(a, argparse._SubParsersAction))
+    for name, sub in subparsers.choices.items():
+        actions = [a for a in sub._actions if not isinstance(a, argparse._HelpAction)]
+        positional = [a for a in actions if not a.option_strings]
+        words = [f"[{a.metavar}]" if a.nargs == "?" else str(a.metavar) for a in positional]
+        out += [f"## sharpen {name}", "", f"{sentence(COMMANDS[name])}", ""]
+        out += [f"`{' '.join(['sharpen', name, *words])} [options]`", ""]
+        out += ["| argument or option | default | what it is |", "|---|---|---|"]
+        out += [row(a) for a in [*positional, *(a for a in actions if a.option_strings)]]
+        out += [""]
+    return "\n".join(out)
+
+
+def row(a: argparse.Action) -> str:
+    """One line of a table."""
+    value = "" if a.nargs == 0 or not a.option_strings else f" {a.metavar or a.dest.upper()}"
+    if a.choices:
+        value = f" {'|'.join(map(str, a.choices))}"
+    name = a.option_strings[0] if a.option_strings else str(a.metavar)
+    none = a.default is None or a.default is False or a.default in ("", argparse.SUPPRESS) or a.default == []
+    default = "" if none or not a.option_strings else f"`{a.default}`"
+    return f"| `{(name + value).replace('|', ' or ')}` | {default} | {(a.help or '').replace('|', ' or ')} |"
+
+
+def sentence(text: str) -> str:
+    """The text with a capital and a full stop."""
+    return text[0].upper() + text[1:] + "."
+
+
+def recipes_page() -> str:
+    """Every recipe as `sharpen show` prints it."""
+    known = all_recipes()
+    out = [NOTE, "", "# Recipes", ""]
+    out += ["What `sharpen show NAME` prints, for every built-in recipe.", ""]
+    for r in known.values():
+        parent = known.get(r.parent)
+        lines = shown(r, difference(parent, r) if parent else [], False)
+        out += [f"## {r.name}", "", "```text", *lines, "```", ""]
+    return "\n".join(out)
+
+
+PAGES = {"cli.md": cli_page, "recipes.md": recipes_page}
+"""The generated pages."""
+
+if __name__ == "__main__":
+    for page, make in PAGES.items():
+        (HERE / page).write_text(make(), encoding="utf-8")

@@ -1,0 +1,153 @@
+"""The commands `train` and `eval` as functions: the same work, the same options by the same names."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypedDict, Unpack
+
+from sharpen.actor.load import ModelSetup
+from sharpen.cli.options import find_recipe
+from sharpen.errors import SharpenError, near
+from sharpen.evaluate import evaluate
+from sharpen.evaluation import Evaluation
+from sharpen.overrides import override
+from sharpen.recipe import Recipe
+from sharpen.run import session
+from sharpen.run.directory import RunDir
+from sharpen.run.manifest import describe
+from sharpen.run.setup import Setup, Watcher, default_out, open_policy, open_task, setup_from, setup_to_measure
+
+__all__ = ["ModelOptions", "RunOptions", "find_recipe", "measure", "train"]
+
+
+class ModelOptions(TypedDict, total=False):
+    """How the model is loaded and run: the options of `sharpen train --help` with dashes as underscores."""
+
+    device: str
+    dtype: str
+    lora: int
+    checkpointing: bool
+    max_tokens: int
+    max_context: int
+    lr: float | None
+    trust_remote_code: bool
+
+
+class RunOptions(ModelOptions, total=False):
+    """What a run is given besides: `task_set` is a mapping of task options, `tracker` a sequence of names."""
+
+    task_set: Mapping[str, Any]
+    reward: str
+    micro_tokens: int
+    eval_problems: int
+    eval_samples: int
+    checkpoint_every: int
+    rollouts_every: int
+    rollout_groups: int
+    tracker: Sequence[str]
+
+
+def train(
+    recipe: str | Recipe,
+    task: str = "chain",
+    model: str | Path = "nano",
+    out: str | Path | None = None,
+    seed: int = 0,
+    *,
+    set: Sequence[str] = (),
+    resume: bool = False,
+    watcher: Watcher | None = None,
+    **options: Unpack[RunOptions],
+) -> session.Run:
+    """`sharpen train`: measure, train, measure again; the finished run.
+
+    `recipe` is a name, `FILE.py:NAME`, or a recipe; `set` changes fields of it, as in `["Sample.n=32"]`. `out` is the
+    run's folder, by default a new one under `runs/`. With `resume` the run in `out` goes on as it was set up: task,
+    model, seed and options are those it was started with, and a recipe given as an object must be the one it was
+    started with. `watcher` is told how the run goes on (nobody by default).
+
+    Raises SharpenError for whatever the caller can mend, `sharpen.run.session.Stopped` after Ctrl-C.
+    """
+    _refuse_unknown("train", options, RunOptions)
+    if resume:
+        return _resumed(recipe, out, set, watcher)
+    chosen = override(recipe if isinstance(recipe, Recipe) else find_recipe(recipe), set)
+    given: dict[str, Any] = dict(options)
+    setup = Setup(
+        task=task,
+        task_options=given.pop("task_set", {}),
+        model=str(model),
+        seed=seed,
+        trackers=tuple(given.pop("tracker", ())),
+        model_setup=ModelSetup(**{n: given.pop(n) for n in list(given) if n in ModelOptions.__annotations__}),
+        **given,
+    )
+    # a recipe given as an object has no name to find it by again; its values stand in the manifest
+    own = isinstance(recipe, Recipe)
+    origin = {"recipe": None if own else recipe, "set": [] if own else list(set)}
+    return session.train(chosen, setup, Path(out or default_out(chosen, setup)), watcher=watcher, origin=origin)
+
+
+def _resumed(recipe: str | Recipe, out: str | Path | None, set: Sequence[str], watcher: Watcher | None) -> session.Run:
+    if out is None:
+        raise SharpenError("`resume` needs `out`, the folder of the run to go on with.")
+    manifest = RunDir.open(out).manifest()
+    chosen = override(recipe if isinstance(recipe, Recipe) else find_recipe(recipe), set)
+    if json.loads(json.dumps(describe(chosen))) != manifest["recipe"]:
+        raise SharpenError(
+            f"The run in {out} was started with another recipe, or with other values ({manifest['name']!r}; its "
+            "manifest.json has them all). Give that one, or another `out` to start a new run."
+        )
+    return session.train(chosen, setup_from(manifest["setup"]), Path(out), resume=True, watcher=watcher)
+
+
+def measure(
+    model: str | Path,
+    task: str | None = None,
+    *,
+    split: Sequence[str] = (),
+    k: Sequence[int] = (1, 4, 16),
+    problems: int = 256,
+    temperature: float = 1.0,
+    seed: int = 0,
+    task_set: Mapping[str, Any] | None = None,
+    reward: str = "",
+    watcher: Watcher | None = None,
+    **options: Unpack[ModelOptions],
+) -> dict[str, Evaluation]:
+    """`sharpen eval`: the measures of a model or a run by split (all but `train`, unless `split` names some).
+
+    `k` are those of pass@k; the largest is how often each problem is sampled. A run brings its own task and limits.
+    Raises SharpenError for whatever the caller can mend.
+    """
+    _refuse_unknown("measure", options, ModelOptions)
+    ks = sorted({*k})
+    if not ks or ks[0] < 1 or problems < 1 or temperature < 0:
+        raise SharpenError(
+            f"k={list(k)}, problems={problems}, temperature={temperature} cannot be measured: k are whole numbers from "
+            "1 on, problems 1 or more, temperature 0 or more."
+        )
+    setup = setup_to_measure(
+        str(model), ModelSetup(**options), task, task_set or {}, {"reward": reward} if reward else {}
+    )
+    chosen = open_task(setup)
+    for name in split:
+        if name not in chosen.splits:
+            raise SharpenError(
+                f"Task {chosen.name!r} has no split {name!r}; its splits are {', '.join(chosen.splits)}."
+            )
+    actor = open_policy(setup, chosen, watcher)
+    return {
+        name: evaluate(
+            actor, chosen, name, problems=problems, samples=ks[-1], ks=ks, temperature=temperature, seed=seed
+        )[0]
+        for name in split or [s for s in chosen.splits if s != "train"] or chosen.splits
+    }
+
+
+def _refuse_unknown(name: str, options: Mapping[str, Any], known: Any) -> None:
+    for option in options:
+        if option not in (names := {f for c in (ModelOptions, known) for f in c.__annotations__}):
+            raise SharpenError(f"sharpen.{name} has no option {option!r}. {near(option, names)}")

@@ -1,0 +1,61 @@
+"""The measures of a run before and after training, kept as soon as they are known."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sharpen.evaluate import evaluate
+from sharpen.loop import Trainer
+from sharpen.run.directory import RunDir
+from sharpen.run.setup import Setup, Watcher
+from sharpen.types import Trace
+
+KS = (1, 4, 16)
+"""The k of pass@k, as far as there are so many samples."""
+
+SHOWN = 6
+"""Problems of a split whose greedy answers are kept."""
+
+
+class Results:
+    """What `evaluation.json` of a run holds."""
+
+    def __init__(self, run: RunDir) -> None:
+        self.run = run
+        self.data: dict[str, Any] = run.read_evaluation()
+
+    def has(self, when: str) -> bool:
+        """Whether the measures of that time are there."""
+        return when in self.data["done"]
+
+    def add(self, when: str, trainer: Trainer, setup: Setup, watcher: Watcher) -> None:
+        """Measure the policy on every split but the trained one, and keep what it said on a few problems."""
+        task = trainer.ctx.task
+        splits = [s for s in task.splits if s != "train"] or list(task.splits)
+        if setup.eval_problems:
+            watcher.phase(f"measuring the model {when} training", len(splits), 0, "accuracy")
+            for i, split in enumerate(splits):
+                result, traces = evaluate(
+                    trainer.ctx.actors["policy"],
+                    task,
+                    split,
+                    problems=setup.eval_problems,
+                    samples=setup.eval_samples,
+                    ks=tuple(k for k in KS if k <= setup.eval_samples),
+                )
+                self.data["splits"].setdefault(split, {})[when] = result.to_plain()
+                self._show(when, split, traces)
+                watcher.update(i + 1, {"accuracy": result.accuracy.mean})
+        self.data["done"] = [*self.data["done"], when]
+        self.run.write_evaluation(self.data)
+
+    def _show(self, when: str, split: str, traces: list[list[Trace]]) -> None:
+        known = {(s["split"], s["key"]): s for s in self.data["samples"]}
+        for greedy, *_ in traces[:SHOWN]:
+            p = greedy.problem
+            sample = known.get((split, p.key))
+            if sample is None:
+                prompt = p.prompt if isinstance(p.prompt, str) else "\n".join(m["content"] for m in p.prompt)
+                sample = {"split": split, "key": p.key, "problem": prompt, "answer": str(p.answer)}
+                self.data["samples"].append(sample)
+            sample[when] = {"text": greedy.text, "solved": bool(greedy.solved)}

@@ -1,0 +1,89 @@
+"""`sharpen eval` and `sharpen export`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from command import refused
+
+QUICK = ("--problems", "2", "--k", "1,2")
+
+
+def test_a_model(sharpen, tiny):
+    said = sharpen("eval", tiny, "--task", "data.jsonl", "--max-tokens", "4", *QUICK)
+    assert (said.status, said.err) == (0, "")
+    lines = said.out.splitlines()
+    assert lines[0] == "measuring the model"
+    assert lines[1] == "1/1 100 %  accuracy   0.0 %  left 0 s"
+    assert lines[2].startswith("test (new problems of the training kind, ")
+    assert lines[2].endswith(" problems x 2 samples)")
+    told = json.loads(sharpen("eval", tiny, "--task", "data.jsonl", "--max-tokens", "4", *QUICK, "--json").out)
+    assert list(told) == ["model", "task", "evaluation"]
+    assert list(told["evaluation"]) == ["test"]
+    measured = told["evaluation"]["test"]
+    assert (measured["samples"], measured["accuracy"]) == (2, [0.0, 0.0, 0.0])
+    assert measured["rewards"] == {"unjudged": 0.0}
+
+
+def test_chosen_splits(sharpen, tiny):
+    words = ("eval", tiny, "--task", "data.jsonl", "--max-tokens", "4", *QUICK, "--json")
+    told = json.loads(sharpen(*words, "--split", "train", "--split", "test").out)
+    assert list(told["evaluation"]) == ["train", "test"]
+    refused(sharpen(*words, "--split", "tests"), "Task 'data.jsonl' has no split 'tests'. Did you mean test?")
+
+
+def test_a_run_brings_its_own_task_and_reward(train, sharpen):
+    assert train("grpo", "--set", "Loop.iterations=1").status == 0
+    told = json.loads(sharpen("eval", "run", *QUICK, "--json").out)
+    assert told["task"] == "data.jsonl"
+    assert "score" in told["evaluation"]["test"]["rewards"]
+    assert told["evaluation"]["test"]["length"] <= 4
+    longer = json.loads(sharpen("eval", "run", *QUICK, "--json", "--max-tokens", "9").out)
+    assert 4 < longer["evaluation"]["test"]["length"] <= 9
+    other = json.loads(sharpen("eval", "run", *QUICK, "--json", "--task", "chain").out)
+    assert other["task"] == "chain"
+    assert "score" not in other["evaluation"]["test"]["rewards"]
+
+
+def test_export(train, sharpen):
+    assert train("grpo", "--set", "Loop.iterations=1").status == 0
+    said = sharpen("export", "run", "out/model")
+    assert (said.status, said.out) == (0, "The model is in out/model.\n")
+    assert (Path("out/model/model.safetensors")).read_bytes() == Path("run/policy/model.safetensors").read_bytes()
+    assert [p.name for p in Path("out").iterdir()] == ["model"]
+    assert json.loads(sharpen("export", "run", "again", "--json").out) == {"model": "again"}
+    told = sharpen("eval", "out/model", "--task", "data.jsonl", "--max-tokens", "4", *QUICK)
+    assert told.status == 0
+    Path("out/model/mine.txt").write_text("x")
+    refused(sharpen("export", "run", "out/model"), "out/model is there already, and export overwrites nothing.")
+    assert Path("out/model/mine.txt").read_text() == "x"
+    refused(sharpen("export", "run", "data.jsonl/model"), "The model could not be written to data.jsonl/model (")
+
+
+def test_what_is_not_finished_or_no_run(train, sharpen, tiny, monkeypatch):
+    def stop(*rest: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as m:
+        m.setattr("sharpen.learner.Learner.learn", stop)
+        assert train("grpo").status == 130
+    go_on = "has no policy yet: it is not finished. Go on with `sharpen train --resume --out run`."
+    refused(sharpen("export", "run", "out"), go_on)
+    refused(sharpen("eval", "run"), go_on)
+    refused(sharpen("export", tiny, "out"), "holds no manifest.json, so it is not a run.")
+    refused(sharpen("export", "gone", "out"), "The run gone is not there.")
+    assert not Path("out").exists()
+
+
+@pytest.mark.parametrize(
+    "words", [["--k", "0"], ["--k", "a"], ["--problems", "0"], ["--temperature", "nan"], ["--temperature", "-1"]]
+)
+def test_measures_that_make_no_sense(sharpen, tiny, words):
+    refused(sharpen("eval", tiny, "--task", "data.jsonl", *words), "cannot be measured: k are whole numbers from 1 on")
+
+
+def test_a_model_that_is_not_there(sharpen):
+    refused(sharpen("eval", "./gone"), "There is no model folder ./gone.")
