@@ -13,7 +13,7 @@ from sharpen.errors import SharpenError, near
 from sharpen.evaluate import evaluate
 from sharpen.evaluation import Evaluation
 from sharpen.overrides import override
-from sharpen.recipe import Recipe
+from sharpen.recipe import Method
 from sharpen.run import session
 from sharpen.run.directory import RunDir
 from sharpen.run.manifest import describe
@@ -50,7 +50,7 @@ class RunOptions(ModelOptions, total=False):
 
 
 def train(
-    recipe: str | Recipe,
+    recipe: str | Method,
     task: str = "chain",
     model: str | Path = "nano",
     out: str | Path | None = None,
@@ -73,7 +73,7 @@ def train(
     _refuse_unknown("train", options, RunOptions)
     if resume:
         return _resumed(recipe, out, set, watcher)
-    chosen = override(recipe if isinstance(recipe, Recipe) else find_recipe(recipe), set)
+    chosen = override(recipe if not isinstance(recipe, str) else find_recipe(recipe), set)
     given: dict[str, Any] = dict(options)
     setup = Setup(
         task=task,
@@ -85,16 +85,16 @@ def train(
         **given,
     )
     # a recipe given as an object has no name to find it by again; its values stand in the manifest
-    own = isinstance(recipe, Recipe)
+    own = not isinstance(recipe, str)
     origin = {"recipe": None if own else recipe, "set": [] if own else list(set)}
     return session.train(chosen, setup, Path(out or default_out(chosen, setup)), watcher=watcher, origin=origin)
 
 
-def _resumed(recipe: str | Recipe, out: str | Path | None, set: Sequence[str], watcher: Watcher | None) -> session.Run:
+def _resumed(recipe: str | Method, out: str | Path | None, set: Sequence[str], watcher: Watcher | None) -> session.Run:
     if out is None:
         raise SharpenError("`resume` needs `out`, the folder of the run to go on with.")
     manifest = RunDir.open(out).manifest()
-    chosen = override(recipe if isinstance(recipe, Recipe) else find_recipe(recipe), set)
+    chosen = override(recipe if not isinstance(recipe, str) else find_recipe(recipe), set)
     if json.loads(json.dumps(describe(chosen))) != manifest["recipe"]:
         raise SharpenError(
             f"The run in {out} was started with another recipe, or with other values ({manifest['name']!r}; its "

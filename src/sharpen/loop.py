@@ -16,7 +16,7 @@ from sharpen.cost import Cost
 from sharpen.ctx import Ctx
 from sharpen.errors import SharpenError
 from sharpen.learner import Learner
-from sharpen.recipe import Frozen, Method, Policy, Value, check, recipes_of
+from sharpen.recipe import Frozen, Method, Policy, Value, check, recipes_of, update_names
 from sharpen.task.base import Task
 from sharpen.types import Group
 
@@ -63,10 +63,9 @@ class Trainer:
         for name, spec in recipe.actors:
             if isinstance(spec, Frozen):
                 actors[name] = actors[spec.of].freeze(still=spec.refresh == "never")
-        names = [
-            u.name or (u.actor if len(recipe.updates) == 1 else f"{u.actor}{i}") for i, u in enumerate(recipe.updates)
+        self.learners = [
+            Learner(u, n, actors[u.actor]) for u, n in zip(recipe.updates, update_names(recipe), strict=True)
         ]
-        self.learners = [Learner(u, n, actors[u.actor]) for u, n in zip(recipe.updates, names, strict=True)]
         self._base: dict[str, dict[str, Tensor]] = {}
         if recipe.loop.reset == "base":
             self._base = {

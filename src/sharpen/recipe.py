@@ -247,6 +247,12 @@ Method = Recipe | Program
 """What can be trained with: a recipe, or several in a row."""
 
 
+def update_names(recipe: Recipe) -> list[str]:
+    """What metrics and checkpoints call the updates of a recipe."""
+    alone = len(recipe.updates) == 1
+    return [u.name or (u.actor if alone else f"{u.actor}{i}") for i, u in enumerate(recipe.updates)]
+
+
 def recipes_of(method: Method) -> tuple[Recipe, ...]:
     """The recipes of a method, in order."""
     return method.recipes if isinstance(method, Program) else (method,)

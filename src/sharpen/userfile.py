@@ -17,7 +17,7 @@ def is_meant(spec: str) -> bool:
     return spec.endswith(".py") or spec.rpartition(":")[0].endswith(".py")
 
 
-def find(spec: str, kind: type, what: str) -> Any:
+def find(spec: str, kind: type | tuple[type, ...], what: str) -> Any:
     """What `FILE.py:NAME` names: an instance or a subclass of `kind`, which messages call `what`.
 
     Raises `SharpenError` for a file that is not there or cannot be run, and for a name that is no such thing.
@@ -26,9 +26,10 @@ def find(spec: str, kind: type, what: str) -> Any:
     if spec.endswith(".py"):
         path, name = spec, ""
     module = load(path, what)
+    kinds = kind if isinstance(kind, tuple) else (kind,)
 
     def fits(x: object) -> bool:
-        return x is not kind and (isinstance(x, kind) or (isinstance(x, type) and issubclass(x, kind)))
+        return x not in kinds and (isinstance(x, kind) or (isinstance(x, type) and issubclass(x, kind)))
 
     found = getattr(module, name, None) if name else None
     if fits(found):
@@ -38,7 +39,7 @@ def find(spec: str, kind: type, what: str) -> Any:
     if not name:
         raise SharpenError(f"Name the {what} of {path} as {path}:NAME. {listed}")
     if name in vars(module):
-        raise SharpenError(f"{name!r} in {path} is a {type(found).__name__}, not a {kind.__name__}. {listed}")
+        raise SharpenError(f"{name!r} in {path} is a {type(found).__name__}, not a {kinds[0].__name__}. {listed}")
     raise SharpenError(f"{path} has no {what} {name!r}. {near(name, known) if known else listed}")
 
 

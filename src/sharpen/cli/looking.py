@@ -15,7 +15,7 @@ from rich.text import Text
 from sharpen.cli.options import add_task_options, find_recipe, reward_options, task_options
 from sharpen.errors import SharpenError, near
 from sharpen.overrides import override
-from sharpen.recipe import Recipe
+from sharpen.recipe import Method
 from sharpen.recipes import all_recipes
 from sharpen.run.compose import compose, difference
 from sharpen.run.manifest import describe
@@ -65,7 +65,7 @@ def run_show(args: argparse.Namespace) -> int:
     return 0
 
 
-def shown(r: Recipe, changes: list[str], everything: bool) -> list[str]:
+def shown(r: Method, changes: list[str], everything: bool) -> list[str]:
     """The lines of one recipe: composition, sources of its values, and what makes it differ from its parent."""
     out = [f"{r.name}: {r.about}", f"source: {r.source_of}", "", compose(r, defaults=everything), ""]
     if r.origins:

@@ -9,7 +9,7 @@ from typing import Any
 from sharpen import userfile
 from sharpen.actor.load import ModelSetup
 from sharpen.errors import SharpenError
-from sharpen.recipe import Recipe
+from sharpen.recipe import Method, Program, Recipe
 from sharpen.run.setup import Setup
 
 
@@ -118,13 +118,13 @@ def setup_of(args: argparse.Namespace) -> Setup:
     )
 
 
-def find_recipe(name: str) -> Recipe:
+def find_recipe(name: str) -> Method:
     """A built-in recipe by name, or one of the user's by `FILE.py:NAME`."""
     from sharpen.recipes import recipe
 
     if not userfile.is_meant(name):
         return recipe(name)
-    found = userfile.find(name, Recipe, "recipe")
-    if not isinstance(found, Recipe):
+    found = userfile.find(name, (Recipe, Program), "recipe")
+    if not isinstance(found, Recipe | Program):
         raise SharpenError(f"{name} is a class of recipes; name a recipe made of it.")
     return found

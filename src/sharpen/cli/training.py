@@ -18,7 +18,7 @@ from sharpen.cli.tables import show_results
 from sharpen.errors import SharpenError
 from sharpen.loop import Trainer
 from sharpen.overrides import override
-from sharpen.recipe import Recipe
+from sharpen.recipe import Method
 from sharpen.run.directory import RunDir
 from sharpen.run.manifest import rebuild
 from sharpen.run.origin import recorded, setup_of_run
@@ -67,18 +67,20 @@ def run_train(args: argparse.Namespace) -> int:
     return _finish(args, lambda watcher: train(recipe, setup, out, resume=args.resume, watcher=watcher, origin=origin))
 
 
-def _explain(args: argparse.Namespace, recipe: Recipe, setup: Setup) -> int:
+def _explain(args: argparse.Namespace, recipe: Method, setup: Setup) -> int:
     task = open_task(setup)
     trainer = Trainer(recipe, task, sketch_policy(setup, task), seed=setup.seed, micro_tokens=setup.micro_tokens)
-    found = plan(trainer)
+    plans = plan(trainer)
     if args.json:
-        print(json.dumps({"recipe": recipe.name, "task": task.name, "plan": dataclasses.asdict(found)}))
+        shown = [dataclasses.asdict(p) for p in plans]
+        print(json.dumps({"recipe": recipe.name, "task": task.name, "plan": shown[0] if len(shown) == 1 else shown}))
     else:
-        print("\n".join(found.lines()))
+        for p in plans:
+            print("\n".join([*([f"{p.recipe}:"] if len(plans) > 1 else []), *p.lines()]))
     return 0
 
 
-def _resumed(args: argparse.Namespace) -> tuple[Recipe, Setup, dict[str, Any]]:
+def _resumed(args: argparse.Namespace) -> tuple[Method, Setup, dict[str, Any]]:
     """The recipe and the setup a run was started with; options that would make it another run are refused."""
     if args.out is None:
         raise SharpenError("`--resume` needs `--out DIR`, the directory of the run to go on with.")

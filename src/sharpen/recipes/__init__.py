@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from sharpen.errors import SharpenError, near
-from sharpen.recipe import Recipe
+from sharpen.recipe import Method, Program, Recipe
 from sharpen.recipes import policy, selftrain
 
 
-def all_recipes() -> dict[str, Recipe]:
+def all_recipes() -> dict[str, Method]:
     """Every built-in recipe by name, in the order of families."""
-    found = [x for module in (selftrain, policy) for x in vars(module).values() if isinstance(x, Recipe)]
+    found = [x for module in (selftrain, policy) for x in vars(module).values() if isinstance(x, Recipe | Program)]
     return {r.name: r for r in found}
 
 
-def recipe(name: str) -> Recipe:
+def recipe(name: str) -> Method:
     """The recipe of that name."""
     known = all_recipes()
     if name not in known:

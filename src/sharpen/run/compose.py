@@ -8,7 +8,7 @@ from difflib import SequenceMatcher
 from typing import Any
 
 from sharpen.core import addresses
-from sharpen.recipe import Recipe
+from sharpen.recipe import Method, recipes_of
 
 WIDTH = 100
 """Longest line that is not broken up."""
@@ -85,16 +85,18 @@ def _inline(x: Any, defaults: bool = False) -> str:
     return repr(x)
 
 
-def difference(parent: Recipe, child: Recipe) -> list[str]:
+def difference(parent: Method, child: Method) -> list[str]:
     """What was done to `parent` to make `child`, one change a line; empty where they do the same.
 
     `PPOClip.high: 0.2 -> 0.28` names a field as `--set` does (in the child). Parts that were added, removed or
     replaced, and stages that were moved into a combinator (`Refill`, `When`) or out of one, are told with the place
     they stand in.
     """
+    if type(parent) is not type(child):
+        return [f"recipes: {' then '.join(r.name for r in recipes_of(child))}"]
     names = {id(part): name for name, part in addresses(child).items()}
     out: list[str] = []
-    for f in dataclasses.fields(Recipe):
+    for f in dataclasses.fields(type(parent)):
         if f.name not in CITATIONS:
             _compare(getattr(parent, f.name), getattr(child, f.name), f.name, names, out)
     return out

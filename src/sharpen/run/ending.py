@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from types import FrameType
 
 from sharpen.errors import SharpenError
-from sharpen.recipe import Recipe
+from sharpen.recipe import Method
 from sharpen.run import checkpoint
 from sharpen.run.directory import RunDir
 from sharpen.run.setup import Watcher
@@ -32,7 +32,7 @@ def again(run: RunDir) -> str:
 
 
 @contextmanager
-def remembered(run: RunDir, recipe: Recipe) -> Iterator[None]:
+def remembered(run: RunDir, recipe: Method) -> Iterator[None]:
     """What ends the run early inside is told in log.txt, and a report of what is known is left.
 
     SharpenErrors say how to go on after they are mended; a KeyboardInterrupt becomes Stopped.

@@ -29,7 +29,7 @@ from typing import Any
 
 from sharpen.core import Part
 from sharpen.errors import SharpenError
-from sharpen.recipe import Recipe
+from sharpen.recipe import Method, Program, Recipe
 from sharpen.run.compose import compose as compose
 from sharpen.run.compose import difference as difference
 from sharpen.types import Problem, Sampling
@@ -41,7 +41,7 @@ TAGS = ("part", "function", "same", "list", "mapping", "float")
 """Keys that make an object more than a mapping."""
 
 
-def manifest(recipe: Recipe, setup: Any, seed: int, folder: Path | None = None) -> dict[str, Any]:
+def manifest(recipe: Method, setup: Any, seed: int, folder: Path | None = None) -> dict[str, Any]:
     """All that is known before the first iteration.
 
     Keys: `format`, `created` (UTC), `seed`, `recipe` and `setup` (`describe`), `versions` (python, platform, sharpen,
@@ -157,12 +157,12 @@ def _name_of(fn: Callable[..., Any], place: str) -> str:
 def rebuild(plain: Any, modules: Iterable[str] = (), classes: Iterable[type] = ()) -> Any:
     """What `describe` was given.
 
-    Only dataclass parts, `Recipe`, `Problem`, `Sampling` and `classes` are made, and only functions defined at the
-    top of a module are looked up, in `sharpen.*` and `modules` (with what lies below them). Anything else, an unknown
-    field and a missing one raise SharpenError.
+    Only dataclass parts, `Recipe`, `Program`, `Problem`, `Sampling` and `classes` are made, and only functions defined
+    at the top of a module are looked up, in `sharpen.*` and `modules` (with what lies below them). Anything else, an
+    unknown field and a missing one raise SharpenError.
     """
     trusted = ("sharpen", *modules)
-    allowed = (Part, Recipe, Problem, Sampling, *classes)
+    allowed = (Part, Recipe, Program, Problem, Sampling, *classes)
     objects: dict[int, Any] = {}
 
     def value(x: Any) -> Any:

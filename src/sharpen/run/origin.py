@@ -7,7 +7,7 @@ from typing import Any
 
 from sharpen.actor.load import ModelSetup
 from sharpen.errors import SharpenError
-from sharpen.recipe import Recipe
+from sharpen.recipe import Method
 from sharpen.run.compose import CITATIONS, compose
 from sharpen.run.directory import RunDir
 from sharpen.run.manifest import FORMAT, describe, manifest, rebuild
@@ -17,7 +17,7 @@ KEYS = ("name", "task", "seed", "recipe", "setup", "origin", "composition", "max
 """What the manifest of a run holds besides its versions."""
 
 
-def told(recipe: Recipe, setup: Setup, origin: dict[str, Any] | None, max_tokens: int) -> dict[str, Any]:
+def told(recipe: Method, setup: Setup, origin: dict[str, Any] | None, max_tokens: int) -> dict[str, Any]:
     """What it takes to understand the run, and to make it again."""
     return manifest(recipe, setup, setup.seed) | {
         "name": recipe.name,
@@ -55,7 +55,7 @@ def complete(run: RunDir) -> bool:
     return "after" in run.read_evaluation()["done"] and (run.policy / "config.json").exists() and run.report.exists()
 
 
-def same_recipe(run: RunDir, recipe: Recipe) -> None:
+def same_recipe(run: RunDir, recipe: Method) -> None:
     """Raise SharpenError unless the run was started with this very recipe, value for value."""
     old, new = recorded(run)["recipe"], json.loads(json.dumps(describe(recipe)))
     changes: list[str] = []

@@ -10,6 +10,7 @@ from typing import Any
 from sharpen.actor.base import Actor
 from sharpen.core import walk
 from sharpen.loop import Trainer
+from sharpen.recipe import Recipe, update_names
 from sharpen.rollout.combinators import Refill
 from sharpen.rollout.edit import Demonstrate
 from sharpen.rollout.sample import Sample
@@ -20,6 +21,7 @@ from sharpen.rows import Pairs
 class Plan:
     """Bounds of one iteration and of the run."""
 
+    recipe: str
     problems: int
     traces: int
     answer_tokens: int
@@ -56,9 +58,13 @@ class Plan:
         return out
 
 
-def plan(trainer: Trainer) -> Plan:
-    """Upper bounds, from the recipe's values and the task's and model's limits."""
-    recipe, ctx = trainer.recipe, trainer.ctx
+def plan(trainer: Trainer) -> tuple[Plan, ...]:
+    """Upper bounds for each recipe of the method, from its values and the task's and model's limits."""
+    return tuple(_plan(recipe, trainer) for recipe in trainer.phases)
+
+
+def _plan(recipe: Recipe, trainer: Trainer) -> Plan:
+    ctx = trainer.ctx
     policy: Actor = ctx.actors["policy"]
     # traces that reach the updates, and samples drawn for them (dynamic sampling may draw several times)
     per_group = generating = 0
@@ -73,15 +79,14 @@ def plan(trainer: Trainer) -> Plan:
     problems = recipe.loop.problems
     limit = getattr(policy, "max_tokens", 0) or getattr(policy, "max_context", 0)
     updates = []
-    for learner in trainer.learners:
-        u = learner.update
+    for name, u in zip(update_names(recipe), recipe.updates, strict=True):
         sets = isinstance(u.rows, Pairs)
         rows = problems if sets else problems * per_group
         size = u.minibatch or rows
         batches = -(-rows // max(1, size))
         updates.append(
             {
-                "name": learner.name,
+                "name": name,
                 "rows": rows,
                 "of": "pairs" if sets else "rows",
                 "size": min(size, rows),
@@ -99,8 +104,9 @@ def plan(trainer: Trainer) -> Plan:
         if a is not policy and a.module is not policy.module
     )
     # float32: weights 4 bytes; of a trained parameter also its gradient and two moments
-    memory = 4 * (total + copies) + 12 * trained * len({id(x.optimiser) for x in trainer.learners})
+    memory = 4 * (total + copies) + 12 * trained * sum(u.actor == "policy" for u in recipe.updates)
     return Plan(
+        recipe.name,
         problems,
         problems * per_group,
         limit,

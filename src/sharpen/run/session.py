@@ -10,7 +10,7 @@ from typing import Any
 
 from sharpen.evaluation import Evaluation
 from sharpen.loop import Trainer
-from sharpen.recipe import Recipe
+from sharpen.recipe import Method
 from sharpen.run.diagnose import Finding
 from sharpen.run.directory import RunDir
 from sharpen.run.ending import Stopped, again, remembered, stoppable
@@ -39,7 +39,7 @@ class Run:
 
 
 def train(
-    recipe: Recipe,
+    recipe: Method,
     setup: Setup,
     out: Path,
     *,
@@ -90,7 +90,7 @@ def iterate(trainer: Trainer, run: RunDir, setup: Setup, watcher: Watcher, track
 
     A checkpoint every so often, at the end, and when Ctrl-C asks to stop.
     """
-    total = trainer.recipe.loop.iterations
+    total = trainer.total
     if trainer.done:
         return
     begun: list[Tracker] = []
@@ -98,7 +98,7 @@ def iterate(trainer: Trainer, run: RunDir, setup: Setup, watcher: Watcher, track
         for t in trackers:
             t.start(run.manifest())
             begun.append(t)
-        watcher.phase(f"training with {trainer.recipe.name}", total, trainer.ctx.step, "iterations")
+        watcher.phase(f"training with {trainer.method.name}", total, trainer.ctx.step, "iterations")
         with stoppable(watcher) as stopping:
             while not trainer.done:
                 start, before = time.perf_counter(), trainer.ctx.cost.generated_tokens
@@ -124,7 +124,7 @@ def iterate(trainer: Trainer, run: RunDir, setup: Setup, watcher: Watcher, track
             t.end()
 
 
-def finished(run: RunDir, recipe: Recipe) -> Run:
+def finished(run: RunDir, recipe: Method) -> Run:
     """Read a run directory back."""
     data = run.read_evaluation()
     evaluation = {

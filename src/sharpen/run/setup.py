@@ -11,7 +11,7 @@ from sharpen.actor.language import LanguageActor
 from sharpen.actor.load import ModelSetup, load_language, wrap
 from sharpen.actor.nano import Nano, character_tokenizer, nano_base, nano_model
 from sharpen.errors import SharpenError
-from sharpen.recipe import Recipe
+from sharpen.recipe import Method
 from sharpen.run.directory import RunDir
 from sharpen.run.manifest import rebuild
 from sharpen.task.base import Task
@@ -91,7 +91,7 @@ def setup_to_measure(
     return replace(known, model=str(path / "policy"), model_setup=fit, **changes)
 
 
-def default_out(recipe: Recipe, setup: Setup) -> Path:
+def default_out(recipe: Method, setup: Setup) -> Path:
     """The first of runs/NAME, NAME-2, ... that is not there yet; named by recipe, task and seed."""
     task = setup.task if setup.task.isidentifier() else Path(setup.task.replace(":", "-")).stem
     task = "".join(c if c.isalnum() or c in "-_." else "-" for c in task)

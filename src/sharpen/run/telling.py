@@ -11,7 +11,7 @@ from typing import Any
 from sharpen.core import walk
 from sharpen.evaluation import Evaluation
 from sharpen.overrides import options
-from sharpen.recipe import Recipe
+from sharpen.recipe import Method, recipes_of
 from sharpen.recipes import all_recipes
 from sharpen.rollout.sample import Sample
 from sharpen.run import diagnose
@@ -23,7 +23,7 @@ GROUPS_SHOWN = 4
 TRACES_SHOWN = 6
 
 
-def findings(run: RunDir, recipe: Recipe) -> list[diagnose.Finding]:
+def findings(run: RunDir, recipe: Method) -> list[diagnose.Finding]:
     """What went wrong in a run of a recipe, in words."""
     splits = run.read_evaluation()["splits"]
     sides = {
@@ -33,9 +33,11 @@ def findings(run: RunDir, recipe: Recipe) -> list[diagnose.Finding]:
     return diagnose.diagnose(run.read_metrics(), sides["before"], sides["after"], known(recipe, run.manifest()))
 
 
-def known(recipe: Recipe, manifest: Mapping[str, Any]) -> diagnose.Known:
+def known(recipe: Method, manifest: Mapping[str, Any]) -> diagnose.Known:
     """What a diagnosis must know of a run besides its history."""
-    samples = [part for part in walk((recipe.source, recipe.collect)) if isinstance(part, Sample)]
+    samples = [
+        part for part in walk(tuple((r.source, r.collect) for r in recipes_of(recipe))) if isinstance(part, Sample)
+    ]
     own = max((s.max_tokens for s in samples), default=0)
     limit = {"max_tokens": own, "limit": "--set Sample.max_tokens="} if own else {"max_tokens": manifest["max_tokens"]}
     return diagnose.Known(
