@@ -15,8 +15,8 @@ from sharpen.task.procedural import Procedural, share
 from sharpen.task.room import ACTIONS, AGENT, DOOR, FLOOR, GOAL, KEY, WALL, Room, RoomWorld, action_of
 from sharpen.types import Problem, Trace
 
-HABITS = (("r", "l", 0.6),)
-"""A careless teacher mixes up right and left: six times in ten it says left for right."""
+HABITS = (("r", "l", 0.7),)
+"""A careless teacher mixes up right and left: seven times in ten it says left for right."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Grid(Procedural):
     harder_low: int = 5
     harder_high: int = 5
     walls: float = 0.15
-    slack: float = 2.0
+    slack: float = 1.5
     door: bool = False
     habits: tuple[tuple[str, str, float], ...] = HABITS
 
