@@ -23,6 +23,8 @@ class Row:
     reach: float
     broken: Callable[[Recipe], Recipe]
     because: str
+    state: tuple[str, ...] = ("rng", "gen", "weights", "learners")
+    """What the recipe depends on from one iteration to the next."""
 
     @property
     def name(self) -> str:
@@ -53,9 +55,37 @@ TABLE = [
         because="Total reads 'reward:*'",
     ),
     Row(
+        small("rest-em", 12, minibatch=4),
+        reach=0.65,  # twenty steps from the base, however often it has begun anew
+        state=("rng", "gen"),  # each iteration imitates from the base, with a fresh optimiser
+        broken=lambda r: replace(r, collect=(Sample(4), Total())),
+        because="Total reads 'reward:*'",
+    ),
+    Row(
         small("grpo", 40, minibatch=128),
         reach=0.9,
         broken=lambda r: replace(r, collect=(Sample(8), Verify(), Total(), GroupNorm())),
         because="KL reads 'logp_ref'",
+    ),
+    *(
+        Row(
+            small(name, 40, minibatch=32 if name in ("psr", "nsr") else 128),
+            reach=reach,
+            broken=lambda r: replace(r, collect=(Sample(8), Verify(), Total())),
+            because="reads 'adv'",
+        )
+        for name, reach in {
+            "dr-grpo": 0.9,
+            "rloo": 0.9,
+            "gspo": 0.9,
+            "cispo": 0.9,
+            "bnpo": 0.9,
+            "psr": 0.9,
+            "nsr": 0.55,
+            "w-reinforce": 0.55,
+            "topr": 0.9,
+            "opmd": 0.85,
+            "dapo": 0.9,
+        }.items()
     ),
 ]

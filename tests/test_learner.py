@@ -168,6 +168,7 @@ def test_denominators_by_hand():
     assert count(Term(NLL(), mean_over="atom", where="w"), batch) == 2
     assert count(Term(NLL()), batch) == 2
     assert count(Term(NLL(), mean_over="horizon", horizon=7), batch) == 14
+    assert count(Term(NLL(), mean_over="horizon"), batch, longest=5) == 10
     assert count(Term(NLL(), mean_over="sum"), batch) == 1
     assert count(Term(Drift()), batch) == 1
     assert float(numerator(Term(NLL(), mean_over="atom"), new, batch)) == 15

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from sharpen.errors import SharpenError
-from sharpen.loss.policy import KL, NLL, PPOClip, ratio
+from sharpen.loss.policy import KL, NLL, MirrorDescent, PPOClip, Reinforce, ratio
 from sharpen.types import Batch, Scored
 
 
@@ -100,3 +100,43 @@ def test_unknown_behaviour_is_refused():
     b.cols["logp_old"][1] = float("nan")
     with pytest.raises(SharpenError, match="re-score them explicitly"):
         PPOClip()(Scored(torch.zeros(2)), b)
+
+
+def test_reinforce_without_bounds_is_the_score_function():
+    b = batch([0.2] * 3, [2.0, -1.0, 0.0])
+    b.cols["logp_old"][:] = float("nan")  # no ratio is taken, so nobody needs to know who drew it
+    values, grads = gradient(Reinforce(), [0.4, 0.1, 0.3], b)
+    torch.testing.assert_close(values, -torch.tensor([2.0, -1.0, 0.0]) * torch.tensor([0.4, 0.1, 0.3]).log())
+    assert grads.tolist() == [-2.0, 1.0, 0.0]
+
+
+def test_clipped_weights_keep_every_gradient():
+    """CISPO: ratios 2, 2, 1/2, 1/2 clipped to [0.8, 1.28], whatever the sign of the credit."""
+    b = batch([0.2] * 4, [1.0, -1.0, 1.0, -1.0])
+    _, grads = gradient(Reinforce((0.8, 1.28), (0.8, 1.28)), [0.4, 0.4, 0.1, 0.1], b)
+    torch.testing.assert_close(grads, torch.tensor([-1.28, 1.28, -0.8, 0.8]))
+
+
+def test_tapered_weights_are_those_of_the_whole_trace():
+    """TOPR: right answers at weight 1, wrong ones at their trace's ratio, at most 1. Trace ratios: 3, 1/2, 4."""
+    b = batch([0.2, 0.2, 0.5, 0.1], [1.0, 1.0, -1.0, -1.0], trace=[0, 0, 1, 2])
+    loss = Reinforce((1.0, 1.0), (0.0, 1.0), "trace", "sum")
+    _, grads = gradient(loss, [0.4, 0.3, 0.25, 0.4], b)
+    torch.testing.assert_close(grads, torch.tensor([-1.0, -1.0, 0.5, 1.0]))
+    seen = loss.watch(Scored(torch.tensor([0.4, 0.3, 0.25, 0.4]).log()), b)
+    torch.testing.assert_close(seen["weight"], torch.tensor([1.0, 1.0, 0.5, 1.0]))
+
+
+def test_mirror_descent_by_hand():
+    """Two traces: log-ratios log 3 (of two tokens) and -log 2; credit 1 and -0.5; tau 0.5."""
+    b = batch([0.2, 0.2, 0.5], [1.0, 1.0, -0.5], trace=[0, 0, 1])
+    values, grads = gradient(MirrorDescent(tau=0.5), [0.4, 0.3, 0.25], b)
+    one, two = 1 - 0.5 * math.log(3), -0.5 + 0.5 * math.log(2)
+    torch.testing.assert_close(values, torch.tensor([one**2, two**2]))
+    torch.testing.assert_close(grads, torch.tensor([-one, -one, -two]))
+
+
+def test_mirror_descent_is_still_where_the_policy_is_the_regularised_optimum():
+    b = batch([0.2], [0.5 * math.log(2)])
+    _, grads = gradient(MirrorDescent(tau=0.5), [0.4], b)
+    assert float(grads[0]) == pytest.approx(0.0, abs=1e-6)

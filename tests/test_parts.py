@@ -1,5 +1,6 @@
 """Sources, rewards, credit, rows and combinators, on groups written out by hand."""
 
+import math
 import random
 from dataclasses import dataclass, replace
 
@@ -9,11 +10,13 @@ import torch
 from sharpen.actor.scripted import ScriptedActor
 from sharpen.core import Part
 from sharpen.credit.peers import GroupNorm
+from sharpen.credit.verdict import BetaNorm, Signed, fitted
 from sharpen.ctx import Ctx, Metrics
 from sharpen.errors import SharpenError
 from sharpen.evaluate import evaluate
 from sharpen.recipe import Loop
 from sharpen.recipes import recipe
+from sharpen.reward.length import Overlong, overlong
 from sharpen.reward.verify import Reward, Total, Verify, gated, mean
 from sharpen.rollout.combinators import Keep, Linear, Refill, Vary, When, all_failed, mixed
 from sharpen.rollout.edit import Demonstrate, Split
@@ -22,7 +25,7 @@ from sharpen.rows import Pairs, Traces, solved
 from sharpen.source.problems import Pass, Uniform
 from sharpen.types import Group, Problem, Segment, Sets, Trace
 from sharpen.units import Table
-from toy import Copy
+from toy import Copy, nano_actor
 
 
 def context(script=lambda c, r: "7", source=None, collect=()):
@@ -359,3 +362,63 @@ def test_random_numbers_of_an_evaluation_do_not_touch_the_runs():
     random.seed(3)
     evaluate(ScriptedActor(lambda c, r: "7"), Copy(), "test", problems=3, samples=2, ks=(1,))
     assert random.random() == before
+
+
+# ---------------------------------------------------------------- credit from verdicts, length
+
+
+def test_signed_credit_is_constant():
+    (g,) = judged([1, 0, 0])
+    Signed(0.1, -1.0)([g], context())
+    assert credit([g]) == [0.1, -1.0, -1.0]
+
+
+def test_beta_norm_by_an_independent_calculation():
+    """Solve rates 1/4, 1/2, 3/4: m = 1/2, v = 1/16, a = b = 3/2, so alpha = beta = 3/2, known in closed form."""
+    groups = [rewarded(1.0, 0, 0, 0), rewarded(1.0, 1.0, 0, 0), rewarded(1.0, 1.0, 1.0, 0)]
+    ctx = context()
+    BetaNorm()(groups, ctx)
+
+    def density(p):  # Beta(3/2, 3/2): 8 / pi sqrt(p (1 - p))
+        return 8 / math.pi * math.sqrt(p * (1 - p))
+
+    want = [(r - p) / density(p) for g, p in zip(groups, (0.25, 0.5, 0.75), strict=True) for r in rewards_of(g)]
+    assert credit(groups) == pytest.approx(want, abs=1e-4)
+    assert ctx.metrics.take()["beta_norm/alpha"] == pytest.approx(1.5)
+
+
+def rewards_of(g):
+    return [t.reward for t in g.traces]
+
+
+def test_beta_norm_of_solve_rates_that_do_not_vary_is_a_plain_baseline():
+    groups = [rewarded(1.0, 0.0), rewarded(1.0, 0.0)]
+    BetaNorm()(groups, context())
+    assert credit(groups) == [0.5, -0.5, 0.5, -0.5]
+    assert fitted(torch.tensor([0.3], dtype=torch.float64)) == (1.0, 1.0)
+
+
+def test_beta_norm_gives_nothing_to_tied_groups():
+    groups = [rewarded(1.0, 1.0), rewarded(0.0, 0.0), rewarded(1.0, 0.0)]
+    BetaNorm()(groups, context())
+    assert credit(groups)[:4] == [0, 0, 0, 0]
+
+
+def test_overlong_falls_in_a_line_over_the_last_fifth():
+    assert [overlong(n, 100, 0.2) for n in (0, 80, 85, 90, 100, 130)] == [0, 0, -0.25, -0.5, -1, -1]
+    assert overlong(10, 100, 0.2, cut=True) == -1
+
+
+def test_overlong_uses_the_limit_of_the_run():
+    ctx = context()
+    ctx.actors["policy"] = nano_actor(max_tokens=10)
+    g = group("abcdefg", "abcdefghi")
+    Overlong(0.5)([g], ctx)
+    assert [t.rewards["overlong"] for t in g.traces] == pytest.approx([-0.4, -0.8])
+
+
+def test_main_in_weights_is_the_tasks_main_reward():
+    ctx, g = context(), group("7", "8")
+    Verify()([g], ctx)
+    Total({"main": 2.0, "short": 0.5})([g], ctx)
+    assert rewards_of(g) == [2.5, 0.5]

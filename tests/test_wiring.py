@@ -26,8 +26,10 @@ def refusal(**changes) -> str:
     return str(caught.value)
 
 
-def test_every_recipe_is_wired():
-    assert list(all_recipes()) == ["sft", "expert-iteration", "grpo"]
+def test_recipes_come_by_family():
+    names = list(all_recipes())
+    assert names[:4] == ["sft", "expert-iteration", "rest-em", "grpo"]
+    assert len(names) == len(set(names))
 
 
 def test_missing_credit_names_the_loss_and_the_parts_that_write_it():
@@ -101,9 +103,9 @@ def test_unknown_actor_of_an_update_and_of_a_copy():
     assert "copy of 'polcy'" in refusal(actors=(("policy", Policy()), ("ref", Frozen("polcy"))))
 
 
-def test_horizon_must_be_given():
-    with pytest.raises(SharpenError, match="give horizon"):
-        Term(PPOClip(), mean_over="horizon")
+def test_a_horizon_is_no_negative_number():
+    with pytest.raises(SharpenError, match="horizon is -1, and must be 0 or more"):
+        Term(PPOClip(), mean_over="horizon", horizon=-1)
 
 
 def test_addresses_count_parts_of_a_kind():

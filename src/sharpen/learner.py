@@ -128,7 +128,8 @@ class Learner:
     def _step(self, rows: list[Trace], group: Tensor, sets: Sets | None, ctx: Ctx, first: bool) -> None:
         terms, columns = self.update.terms, self.columns()
         whole = self.actor.collate(rows, group, columns, sets)
-        denominators = [count(t, whole) for t in terms]
+        longest = self.actor.longest
+        denominators = [count(t, whole, longest) for t in terms]
         self.optimiser.zero_grad(set_to_none=True)
         wants = tuple(dict.fromkeys(w for t in terms for w in t.loss.wants))
         sums = dict.fromkeys((t.label for t in terms), 0.0)

@@ -94,9 +94,11 @@ class Trainer:
         self._describe(groups)
         if ctx.step == ctx.start and "reference" not in recipe.waive:
             self._check_reference(groups)
+        for name, weights in self._base.items():
+            ctx.actors[name].load_weights(weights)
+            ctx.touched.add(name)  # it is no longer the policy that drew this iteration's samples
         for learner in self.learners:
-            if self._base and learner.update.actor not in ctx.touched:
-                ctx.actors[learner.update.actor].load_weights(self._base[learner.update.actor])
+            if self._base:
                 learner.reset()
             learner.learn(groups, ctx)
         ctx.observe(groups)

@@ -62,7 +62,8 @@ class Term(Part):
     """A loss, its weight, and what it is a mean of.
 
     `mean_over`: `atom` divides the sum by the number of atoms of the optimiser step; `trace` first averages inside
-    each trace, then over traces; `horizon` divides by traces x `horizon`, a constant (Dr. GRPO). `where` names a 0/1
+    each trace, then over traces; `horizon` divides by traces x `horizon`, a constant (Dr. GRPO; 0 is
+    the longest answer the run allows). `where` names a 0/1
     column: the loss sees only those atoms, and the denominator counts only them. `weight_by` names a column that
     multiplies without entering the denominator. Denominators are taken over the whole optimiser step, never a
     micro-batch.
@@ -79,10 +80,6 @@ class Term(Part):
     def __post_init__(self) -> None:
         require(self, "weight", math.isfinite(self.weight), "a finite number")
         require(self, "horizon", self.horizon >= 0, "0 or more")
-        if self.mean_over == "horizon" and self.horizon <= 0:
-            raise SharpenError(
-                "Term: mean_over='horizon' divides by traces x horizon; give horizon, the longest length."
-            )
 
     @property
     def label(self) -> str:

@@ -19,8 +19,8 @@ def restrict(new: Scored | None, batch: Batch, column: str) -> tuple[Scored | No
     return new, part
 
 
-def count(term: Term, batch: Batch) -> float:
-    """The denominator of a term over an optimiser step."""
+def count(term: Term, batch: Batch, longest: int = 1) -> float:
+    """The denominator of a term over an optimiser step; `longest` is the horizon of a term that names none."""
     if term.where:
         _, batch = restrict(None, batch, term.where)
     if term.loss.unit == "set":
@@ -32,7 +32,7 @@ def count(term: Term, batch: Batch) -> float:
     traces = int((count_by(batch.trace) > 0).sum())
     if term.mean_over == "trace":
         return float(max(1, traces))
-    return float(max(1, traces) * term.horizon) if term.mean_over == "horizon" else 1.0
+    return float(max(1, traces) * (term.horizon or longest)) if term.mean_over == "horizon" else 1.0
 
 
 def numerator(term: Term, new: Scored, batch: Batch) -> Tensor:

@@ -26,6 +26,12 @@ def solved(trace: Trace) -> bool:
     return bool(trace.solved) and trace.end == "stop"
 
 
+@reads("solved")
+def failed(trace: Trace) -> bool:
+    """True of a trace that did not solve its problem."""
+    return not trace.solved
+
+
 @dataclass(frozen=True)
 class Traces(Part):
     """Every trace that passes `where` and has something to train.

@@ -60,6 +60,11 @@ class Actor(ABC):
     ) -> Batch:
         """Lay traces out; `groups` is `int64[len(traces)]`. A column that a segment lacks is NaN there."""
 
+    @property
+    def longest(self) -> int:
+        """The most atoms one drawn segment may have."""
+        return 1
+
     @abstractmethod
     def size(self, trace: Trace) -> int:
         """How many atoms wide a trace is once laid out, context included: what micro-batches are packed by."""

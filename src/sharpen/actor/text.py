@@ -121,6 +121,11 @@ class TextActor(Actor):
 
     # ------------------------------------------------------------------ layout
 
+    @property
+    def longest(self) -> int:
+        """The limit of a drawn segment, or of the context where there is none."""
+        return self.max_tokens or self.max_context
+
     def size(self, trace: Trace) -> int:
         """Atoms of the longest context of a trace, what its row costs."""
         return max(sum(len(s) for s in row) for row in rows_of(trace))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -11,24 +12,25 @@ from torch import Tensor
 from sharpen.bounds import require
 from sharpen.core import Part
 from sharpen.errors import SharpenError
-from sharpen.maths import kl_estimate, log_ratio
+from sharpen.maths import kl_estimate, log_ratio, mean_by, sum_by
 from sharpen.types import Batch, Scored, Unit
 
 
-def ratio(new: Scored, batch: Batch, unit: Unit = "atom", how: Literal["atom", "sum", "mean"] = "atom") -> Tensor:
-    """pi_new / pi_old on every atom, at the unit asked for.
-
-    Atoms without a behaviour log-prob, or moved, are refused.
-    """
+def known(batch: Batch, new: Scored, unit: Unit = "atom", how: Literal["atom", "sum", "mean"] = "atom") -> Tensor:
+    """log pi_new / pi_old on every atom, at the unit asked for. Atoms whose behaviour is unknown are refused."""
     old = batch.cols["logp_old"]
     if bool(old.isnan().any()):
         raise SharpenError(
-            "A probability ratio was asked of atoms whose behaviour log-prob is unknown (text that was given, or "
-            "moved into "
-            "another context). Restrict the term with `where`, use a loss that treats such atoms, or re-score them "
-            "explicitly with Annotate('policy', into='logp_old')."
+            "A probability ratio was asked of atoms whose behaviour log-prob is unknown (text that was given, or moved "
+            "into another context). Restrict the term with `where`, use a loss that treats such atoms, or re-score "
+            "them explicitly with Annotate('policy', into='logp_old')."
         )
-    return log_ratio(new.logp, old, batch.ids(unit), how=how).exp()
+    return log_ratio(new.logp, old, batch.ids(unit), how=how)
+
+
+def ratio(new: Scored, batch: Batch, unit: Unit = "atom", how: Literal["atom", "sum", "mean"] = "atom") -> Tensor:
+    """pi_new / pi_old on every atom, at the unit asked for. Atoms whose behaviour is unknown are refused."""
+    return known(batch, new, unit, how).exp()
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,86 @@ class PPOClip(Part):
         r, a = ratio(new, batch, self.ratio_unit, self.ratio_how), batch.cols[self.adv]
         lost = ((r > 1 + self.high) & (a > 0)) | ((r < 1 - self.low) & (a < 0))
         return {"ratio": r, "clipped": lost.float()}
+
+
+@dataclass(frozen=True)
+class Reinforce(Part):
+    """-sg(w) A log pi: the score-function gradient, each atom weighed by a clipped importance ratio that no gradient
+    enters.
+
+    w = clip(r, *positive) where A > 0, clip(r, *negative) where A <= 0, and 1 without bounds (plain REINFORCE). A
+    clipped atom keeps its gradient, unlike PPO's. Equal bounds [1 - low, 1 + high] at the atom are CISPO (2506.13585,
+    eq. 4, 5); (1, 1) and (0, 1) with the ratio of the whole trace are TOPR (2503.14286, eq. 7).
+    """
+
+    positive: tuple[float, float] | None = None
+    negative: tuple[float, float] | None = None
+    ratio_unit: Literal["atom", "segment", "trace"] = "atom"
+    ratio_how: Literal["atom", "sum", "mean"] = "atom"
+    adv: str = "adv"
+    unit: ClassVar[Literal["atom"]] = "atom"
+    wants: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def reads(self) -> tuple[str, ...]:  # type: ignore[override]
+        """Credit, and behaviour log-probs where a ratio is taken."""
+        return (self.adv, "logp_old") if self.positive or self.negative else (self.adv,)
+
+    @property
+    def silent_where(self) -> str:
+        """Atoms without credit get no gradient."""
+        return self.adv
+
+    def __call__(self, new: Scored, batch: Batch) -> Tensor:
+        """`float[N]`."""
+        a = batch.cols[self.adv]
+        return -self.weight(new, batch) * a * new.logp
+
+    def weight(self, new: Scored, batch: Batch) -> Tensor:
+        """w, `float[N]`, without gradient."""
+        a = batch.cols[self.adv]
+        w = torch.ones_like(a)
+        if not (self.positive or self.negative):
+            return w
+        r = ratio(new, batch, self.ratio_unit, self.ratio_how).detach()
+        for bounds, here in ((self.positive, a > 0), (self.negative, a <= 0)):
+            if bounds:
+                w = torch.where(here, r.clamp(*bounds), w)
+        return w
+
+    def watch(self, new: Scored, batch: Batch) -> dict[str, Tensor]:
+        """The weights in use."""
+        return {"weight": self.weight(new, batch)}
+
+
+@dataclass(frozen=True)
+class MirrorDescent(Part):
+    """(A - tau log(pi(y) / pi_old(y)))^2 / (2 tau) per trace y: its gradient is -(A - tau log(pi/pi_old)) grad log
+    pi(y).
+
+    Online policy mirror descent as in Kimi k1.5 (2501.12599, section 2.3.2): the policy is regressed onto the one that
+    maximises reward less tau x KL to the policy that drew the data. A is the trace's credit (the mean over its atoms).
+    """
+
+    tau: float = 0.1
+    adv: str = "adv"
+    unit: ClassVar[Literal["trace"]] = "trace"
+    wants: ClassVar[tuple[str, ...]] = ()
+    silent_where: ClassVar[str | None] = None
+
+    def __post_init__(self) -> None:
+        require(self, "tau", 0 < self.tau < math.inf, "a number above 0")
+
+    @property
+    def reads(self) -> tuple[str, ...]:  # type: ignore[override]
+        """Credit and behaviour log-probs."""
+        return (self.adv, "logp_old")
+
+    def __call__(self, new: Scored, batch: Batch) -> Tensor:
+        """`float[B]`."""
+        n = len(batch.traces)
+        gap = sum_by(known(batch, new), batch.trace, n)
+        return (mean_by(batch.cols[self.adv], batch.trace, n) - self.tau * gap) ** 2 / (2 * self.tau)
 
 
 @dataclass(frozen=True)

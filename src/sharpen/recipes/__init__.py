@@ -9,7 +9,12 @@ from sharpen.recipes import policy, selftrain
 
 def all_recipes() -> dict[str, Method]:
     """Every built-in recipe by name, in the order of families."""
-    found = [x for module in (selftrain, policy) for x in vars(module).values() if isinstance(x, Recipe | Program)]
+    found = [
+        x
+        for module in (selftrain, policy)
+        for x in vars(module).values()
+        if isinstance(x, Recipe | Program) and x.family
+    ]
     return {r.name: r for r in found}
 
 

@@ -1,5 +1,7 @@
 """Imitation of demonstrations, and of one's own best answers."""
 
+from dataclasses import replace
+
 from sharpen.loss.policy import NLL
 from sharpen.recipe import AdamW, Loop, Recipe, Term, Update
 from sharpen.reward.verify import Total, Verify
@@ -45,5 +47,20 @@ expert_iteration = Recipe(
         "Sample.n": "32 in the paper for MATH (section 4); 16 here",
         "Loop.reset": "none: goes on from the last policy; ReST-EM restarts from the base each iteration (`--set "
         "Loop.reset=base`)",
+    },
+)
+
+rest_em = replace(
+    expert_iteration,
+    name="rest-em",
+    parent="expert-iteration",
+    about="Expert iteration that imitates from the base model anew each time, so that no iteration's errors are kept.",
+    source_of="ReST-EM, arXiv 2312.06585, section 3 (algorithm 1)",
+    loop=Loop(iterations=5, problems=256, reset="base"),
+    updates=(replace(expert_iteration.updates[0], epochs=4),),
+    origins={
+        "Loop.reset": "each M-step fine-tunes the base model (section 3)",
+        "Traces.most": "at most 10 solutions a problem (section 4)",
+        "Update.epochs": "the paper stops by validation; 4 here",
     },
 )

@@ -73,9 +73,14 @@ class Reward(Part):
         return groups
 
 
+MAIN = "main"
+"""Stands in weights for the task's main reward, whatever its name."""
+
+
 @dataclass(frozen=True)
 class Total(Part):
-    """The total reward of every trace: `how` of the weighed rewards (without weights: the task's main one).
+    """The total reward of every trace: `how` of the weighed rewards (without weights: the task's main one, which
+    `main` names in weights).
 
     A reward of weight 0 is recorded and not optimised. `how` may be any function of (values, weights): a gate, a
     product.
@@ -92,11 +97,12 @@ class Total(Part):
     @property
     def reads(self) -> tuple[str, ...]:  # type: ignore[override]
         """Every reward that counts."""
-        return tuple(f"reward:{name}" for name in self.weights) or ("reward:*",)
+        return tuple("reward:*" if name == MAIN else f"reward:{name}" for name in self.weights) or ("reward:*",)
 
     def __call__(self, groups: list[Group], ctx: Ctx) -> list[Group]:
         """Write the totals."""
-        weights = {n: w for n, w in self.weights.items() if w} or {ctx.task.main: 1.0}
+        named = {ctx.task.main if n == MAIN else n: w for n, w in self.weights.items() if w}
+        weights = named or {ctx.task.main: 1.0}
         for trace in (t for g in groups for t in g.traces):
             trace.reward = self.how(trace.rewards, weights)
             ctx.log("reward/total", trace.reward)

@@ -1,0 +1,46 @@
+"""Rewards of length."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from sharpen.bounds import require
+from sharpen.core import Part
+from sharpen.types import Group
+
+if TYPE_CHECKING:
+    from sharpen.ctx import Ctx
+
+
+@dataclass(frozen=True)
+class Overlong(Part):
+    """Soft overlong punishment, `overlong` in [-1, 0] (DAPO, 2503.14476, eq. 13).
+
+    With L the longest answer the run allows and C = `share` x L: 0 up to L - C tokens, then falling in a straight line
+    to -1 at L, and -1 for an answer that was cut off there.
+    """
+
+    share: float = 0.2
+    actor: str = "policy"
+    reads: ClassVar[tuple[str, ...]] = ("traces",)
+    writes: ClassVar[tuple[str, ...]] = ("reward:overlong",)
+
+    def __post_init__(self) -> None:
+        require(self, "share", 0 < self.share <= 1, "above 0 and at most 1")
+
+    def __call__(self, groups: list[Group], ctx: Ctx) -> list[Group]:
+        """Score every trace."""
+        limit = ctx.actors[self.actor].longest
+        for trace in (t for g in groups for t in g.traces):
+            trace.rewards["overlong"] = overlong(trace.length, limit, self.share, trace.end == "length")
+            ctx.log("reward/overlong", trace.rewards["overlong"])
+        return groups
+
+
+def overlong(length: int, limit: int, share: float, cut: bool = False) -> float:
+    """The punishment of one answer."""
+    if cut:
+        return -1.0
+    margin = share * limit
+    return -min(1.0, max(0.0, (length - (limit - margin)) / margin))
