@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -24,7 +26,8 @@ def run(seed: int, folder: Path) -> dict[str, object]:
     """One seed's evaluation, before and after."""
     out = folder / f"seed{seed}"
     words = [sys.executable, "-m", "sharpen", *COMMAND, "--seed", str(seed), "--out", str(out)]
-    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    one = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(words, capture_output=True, text=True, check=True, env=one)
     found = json.loads(done.stdout)
     seconds = [json.loads(line)["seconds"] for line in (out / "timing.jsonl").read_text().splitlines()]
     return {"seed": seed, "evaluation": found["evaluation"], "cost": found["cost"], "training_seconds": sum(seconds)}
@@ -63,9 +66,11 @@ def main() -> None:
     """Measure and write."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--jobs", type=int, default=2, help="runs at once, of one thread each")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        results = [run(seed, Path(folder)) for seed in range(args.seeds)]
+        with ThreadPoolExecutor(args.jobs) as pool:
+            results = list(pool.map(lambda seed: run(seed, Path(folder)), range(args.seeds)))
     (HERE / "demo_figures.json").write_text(json.dumps(results, indent=1) + "\n")
     (HERE / "demo_figures.md").write_text(page(results))
     print(page(results))
