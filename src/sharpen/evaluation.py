@@ -118,9 +118,12 @@ class Comparison:
         a = self.before.measures() if self.before else {}
         b = self.after.measures() if self.after else {}
         rows = [(name, a.get(name), b.get(name)) for name in dict.fromkeys([*a, *b])]
+
+        def same(x: Interval | None, y: Interval | None) -> bool:
+            return x is y if x is None or y is None else abs(x.mean - y.mean) < 1e-9
+
         # pass@1 is the accuracy under another name unless somebody estimated it otherwise
-        main = rows[0][1:] if rows else ()
-        return [row for row in rows if row[0] != "pass@1" or row[1:] != main]
+        return [r for r in rows if r[0] != "pass@1" or not all(map(same, r[1:], rows[0][1:]))]
 
     def means(self) -> list[tuple[str, float | None, float | None]]:
         """`(name, before, after)` of every named reward of either side."""
