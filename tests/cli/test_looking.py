@@ -43,7 +43,7 @@ def test_show_with_a_change_and_with_everything(sharpen):
     assert "top_p" not in sharpen("show", "grpo").out
     assert "top_p=1.0" in sharpen("show", "grpo", "--all").out
     refused(sharpen("show", "grpo", "--set", "Sample.k=5"), "Sample has no field 'k'.")
-    refused(sharpen("show", "gpro"), "There is no recipe 'gpro'. Did you mean grpo?")
+    refused(sharpen("show", "gpro"), "There is no recipe 'gpro'. Did you mean gspo or grpo")
 
 
 def test_show_as_json(sharpen):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from rich.console import Console
@@ -67,7 +67,9 @@ def run_show(args: argparse.Namespace) -> int:
 
 def shown(r: Method, changes: list[str], everything: bool) -> list[str]:
     """The lines of one recipe: composition, sources of its values, and what makes it differ from its parent."""
-    out = [f"{r.name}: {r.about}", f"source: {r.source_of}", "", compose(r, defaults=everything), ""]
+    # what it is for and where it is from stand around the composition, not in it
+    bare = replace(r, about="", source_of="", family="", parent="", origins={})
+    out = [f"{r.name}: {r.about}", f"source: {r.source_of}", "", compose(bare, defaults=everything), ""]
     if r.origins:
         out.append("where the values come from:")
         width = max(map(len, r.origins))
