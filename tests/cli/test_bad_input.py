@@ -33,7 +33,7 @@ def untouched() -> bool:
         (["trian", "grpo"], ["There is no command 'trian'. Did you mean train?"]),
         ([], ["The following arguments are required: COMMAND", "`sharpen --help` lists what there is."]),
         (["train"], ["`sharpen train` needs a recipe, like `sharpen train grpo`. `sharpen recipes` lists them."]),
-        (["train", "grpp"], ["There is no recipe 'grpp'. Did you mean grpo?"]),
+        (["train", "grpp"], ["There is no recipe 'grpp'. Did you mean grpo or"]),
         (["train", "grpo", "--sed", "1"], ["`sharpen train` has no option --sed. Did you mean --seed"]),
         (["train", "grpo", "sft"], ["`sharpen train` was given 'sft', which is one word too many."]),
         (["train", "grpo", "--seed", "x"], ["Argument --seed: invalid int value: 'x'. `sharpen train --help` lists"]),
@@ -409,7 +409,7 @@ def test_checkpoints_that_are_spoiled_or_of_another_run(train, sharpen):
     shutil.copytree("other/checkpoints", "run/checkpoints")
     refused(
         sharpen("train", "--resume", "--out", "run"),
-        "The checkpoint is of recipe 'sft' with the memories [], and this run is of 'grpo'",
+        "The checkpoint is of recipe 'sft', and this run is of 'grpo'",
         "Resume with the recipe the run was started with.",
     )
 
