@@ -68,9 +68,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--jobs", type=int, default=2, help="runs at once, of one thread each")
     args = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        with ThreadPoolExecutor(args.jobs) as pool:
-            results = list(pool.map(lambda seed: run(seed, Path(folder)), range(args.seeds)))
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(args.jobs) as pool:
+        results = list(pool.map(lambda seed: run(seed, Path(folder)), range(args.seeds)))
     (HERE / "demo_figures.json").write_text(json.dumps(results, indent=1) + "\n")
     (HERE / "demo_figures.md").write_text(page(results))
     print(page(results))
