@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from sharpen.actor.load import ModelSetup
 from sharpen.errors import SharpenError
 from sharpen.recipe import Method
 from sharpen.run.compose import CITATIONS, compose
 from sharpen.run.directory import RunDir
-from sharpen.run.manifest import FORMAT, describe, manifest, rebuild
-from sharpen.run.setup import Setup
+from sharpen.run.manifest import FORMAT, describe, manifest
+from sharpen.run.setup import Setup, setup_from
 
 KEYS = ("name", "task", "seed", "recipe", "setup", "origin", "composition", "max_tokens")
 """What the manifest of a run holds besides its versions."""
@@ -45,9 +44,7 @@ def recorded(run: RunDir) -> dict[str, Any]:
 
 def setup_of_run(run: RunDir) -> Setup:
     """The setup that a run was started with."""
-    found = rebuild(recorded(run)["setup"], classes=(Setup, ModelSetup))
-    assert isinstance(found, Setup)
-    return found
+    return setup_from(recorded(run)["setup"])
 
 
 def complete(run: RunDir) -> bool:

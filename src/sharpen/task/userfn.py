@@ -163,7 +163,7 @@ class Rewarded(Task):
 
     def verify_many(self, pairs: Sequence[tuple[Problem, Trace]]) -> list[dict[str, float]]:
         """`verify` of every pair, in order, with all workers at once."""
-        ours = verify_all(self.task, pairs)
+        ours = self.task.verify_many(pairs)
         theirs = self.user.scores([(trace.text, problem) for problem, trace in pairs])
         for (problem, _), scores in zip(pairs, theirs, strict=True):
             if set(scores) != set(self.names):
@@ -197,14 +197,6 @@ class Rewarded(Task):
     def answer_of(self, text: str) -> str | None:
         """The task's final answer of a text."""
         return self.task.answer_of(text)
-
-
-def verify_all(task: Task, pairs: Sequence[tuple[Problem, Trace]]) -> list[dict[str, float]]:
-    """`task.verify` of every pair, through `task.verify_many` where there is one."""
-    many = getattr(task, "verify_many", None)
-    if many is not None:
-        return [dict(r) for r in many(pairs)]
-    return [dict(task.verify(problem, trace)) for problem, trace in pairs]
 
 
 def with_reward(
