@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
 from sharpen.errors import SharpenError, near
 from sharpen.recipe import Method, Program, Recipe
-from sharpen.recipes import policy, selftrain
+
+FAMILIES = {
+    "selftrain": "imitation of demonstrations and of one's own best answers",
+    "policy": "policy optimisation with checkable rewards",
+}
+"""Families of methods, a module each, and what is common to theirs."""
 
 
 def all_recipes() -> dict[str, Method]:
     """Every built-in recipe by name, in the order of families."""
     found = [
         x
-        for module in (selftrain, policy)
-        for x in vars(module).values()
+        for family in FAMILIES
+        for x in vars(import_module(f"sharpen.recipes.{family}")).values()
         if isinstance(x, Recipe | Program) and x.family
     ]
     return {r.name: r for r in found}

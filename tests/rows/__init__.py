@@ -1,0 +1,1 @@
+"""Rows of the table of recipes, a module a family."""
