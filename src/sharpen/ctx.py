@@ -10,7 +10,7 @@ import torch
 
 from sharpen.core import Part, addresses
 from sharpen.cost import Cost
-from sharpen.recipe import Recipe
+from sharpen.recipe import Frozen, Recipe
 from sharpen.types import Group, Problem
 
 if TYPE_CHECKING:
@@ -103,6 +103,15 @@ class Ctx:
         drawn = self.recipe.source.draw(n, self)
         self.cost.problems += len(drawn)
         return [Group(x) if isinstance(x, Problem) else x for x in drawn]
+
+    @torch.no_grad()
+    def follow(self, name: str) -> None:
+        """Move the frozen copies of an actor that follow each of its optimiser steps."""
+        for copy, spec in self.recipe.actors:
+            if isinstance(spec, Frozen) and spec.refresh == "step" and spec.of == name:
+                new = self.actors[name].weights()
+                for key, old in self.actors[copy].weights().items():
+                    old.lerp_(new[key], spec.tau)
 
     def observe(self, groups: list[Group]) -> None:
         """Show groups to the source, which must see also those that are thrown away."""

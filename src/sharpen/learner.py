@@ -13,7 +13,7 @@ from sharpen.actor.base import Actor
 from sharpen.batching import connected, pack
 from sharpen.ctx import Ctx
 from sharpen.errors import SharpenError
-from sharpen.recipe import Term, Update
+from sharpen.recipe import Term, Update, updates_of
 from sharpen.reduction import count, numerator, restrict
 from sharpen.types import Batch, Group, Scored, Sets, Trace
 
@@ -101,11 +101,15 @@ class Learner:
     # ------------------------------------------------------------------ the update
 
     def learn(self, groups: list[Group], ctx: Ctx) -> None:
-        """Go through the rows `epochs` times in minibatches."""
+        """Go through the rows `epochs` times in minibatches, where it is this update's turn."""
+        turn = ctx.step - ctx.start - self.update.start
+        if turn < 0 or turn % self.update.every:
+            return
         rows, sets = self.update.rows(groups, ctx)
         ctx.log(f"rows/{self.name}", len(rows))
         owner = {id(t): i for i, g in enumerate(groups) for t in g.traces}
-        group = torch.tensor([owner.get(id(t), -1) for t in rows], dtype=torch.long)
+        same = {id(g.problem): i for i, g in enumerate(groups)}  # rows that were made of a group's traces
+        group = torch.tensor([owner.get(id(t), same.get(id(t.problem), -1)) for t in rows], dtype=torch.long)
         units = len(rows) if sets is None else len(sets.members)
         if units == 0:
             return
@@ -180,9 +184,11 @@ class Learner:
         self.optimiser.step()
         self.steps += 1
         ctx.touched.add(self.update.actor)
+        ctx.follow(self.update.actor)
         ctx.cost.updates += 1
-        ctx.log(f"grad_norm/{self.name}" if len(ctx.recipe.updates) > 1 else "grad_norm", norm)
-        ctx.log(f"lr/{self.name}" if len(ctx.recipe.updates) > 1 else "lr", rate)
+        several = len(updates_of(ctx.recipe)) > 1
+        ctx.log(f"grad_norm/{self.name}" if several else "grad_norm", norm)
+        ctx.log(f"lr/{self.name}" if several else "lr", rate)
 
     def _part(
         self, rows: list[Trace], group: Tensor, sets: Sets | None, micro: list[int], columns: Sequence[str]

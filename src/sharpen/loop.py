@@ -16,7 +16,7 @@ from sharpen.cost import Cost
 from sharpen.ctx import Ctx
 from sharpen.errors import SharpenError
 from sharpen.learner import Learner
-from sharpen.recipe import Frozen, Method, Policy, Value, check, recipes_of, update_names
+from sharpen.recipe import Frozen, Method, Policy, Twin, Update, Value, check, recipes_of, update_names, updates_of
 from sharpen.task.base import Task
 from sharpen.types import Group
 
@@ -60,17 +60,19 @@ class Trainer:
         for name, spec in recipe.actors:
             if isinstance(spec, Value) and name not in actors:
                 actors[name] = ValueActor(_text(actors[spec.of], recipe.name))
+            if isinstance(spec, Twin) and name not in actors:
+                actors[name] = actors[spec.of].twin()
         for name, spec in recipe.actors:
             if isinstance(spec, Frozen):
                 actors[name] = actors[spec.of].freeze(still=spec.refresh == "never")
         self.learners = [
-            Learner(u, n, actors[u.actor]) for u, n in zip(recipe.updates, update_names(recipe), strict=True)
+            Learner(u, n, actors[u.actor]) for u, n in zip(updates_of(recipe), update_names(recipe), strict=True)
         ]
         self._base: dict[str, dict[str, Tensor]] = {}
         if recipe.loop.reset == "base":
             self._base = {
                 name: {k: v.clone() for k, v in actors[name].weights().items()}
-                for name in {u.actor for u in recipe.updates}
+                for name in {u.actor for u in updates_of(recipe)}
             }
 
     @property
@@ -97,10 +99,15 @@ class Trainer:
         for name, weights in self._base.items():
             ctx.actors[name].load_weights(weights)
             ctx.touched.add(name)  # it is no longer the policy that drew this iteration's samples
-        for learner in self.learners:
-            if self._base:
-                learner.reset()
-            learner.learn(groups, ctx)
+        learners = iter(self.learners)
+        for update in recipe.updates:
+            if isinstance(update, Update):
+                learner = next(learners)
+                if self._base:
+                    learner.reset()
+                learner.learn(groups, ctx)
+            else:
+                groups = update(groups, ctx)
         ctx.observe(groups)
         ctx.last = ctx.metrics.take()
         ctx.step += 1

@@ -57,16 +57,20 @@ class Loss(Protocol):
         ...
 
 
+PLACES = tuple(f"{end}:{unit}" for end in ("first", "last") for unit in ("segment", "trace"))
+"""Places of atoms that need no column: the first or last atom of each segment or trace."""
+
+
 @dataclass(frozen=True)
 class Term(Part):
     """A loss, its weight, and what it is a mean of.
 
     `mean_over`: `atom` divides the sum by the number of atoms of the optimiser step; `trace` first averages inside
     each trace, then over traces; `horizon` divides by traces x `horizon`, a constant (Dr. GRPO; 0 is
-    the longest answer the run allows). `where` names a 0/1
-    column: the loss sees only those atoms, and the denominator counts only them. `weight_by` names a column that
-    multiplies without entering the denominator. Denominators are taken over the whole optimiser step, never a
-    micro-batch.
+    the longest answer the run allows). `where` names a 0/1 column, or a place every batch knows (`last:segment`,
+    `first:trace`, ...): the loss sees only those atoms, and the denominator counts only them. `weight_by` names a
+    column that multiplies without entering the denominator. Denominators are taken over the whole optimiser step,
+    never a micro-batch.
     """
 
     loss: Any
@@ -89,7 +93,7 @@ class Term(Part):
     @property
     def columns(self) -> tuple[str, ...]:
         """Everything this term reads."""
-        extra = tuple(c for c in (self.where, self.weight_by) if c)
+        extra = tuple(c for c in (self.where, self.weight_by) if c and c not in PLACES)
         return columns_read(self.loss) + extra
 
 
@@ -127,6 +131,8 @@ class Update(Part):
     """Rows, terms, an actor, and how its optimiser goes through them.
 
     `minibatch` counts traces (sets, where the rows are sets) an optimiser step, 0 takes all; a set is never split.
+    The update is made in every `every`-th iteration of its recipe, from iteration `start` on (a critic's head start, a
+    verifier that learns more slowly).
     """
 
     terms: tuple[Term, ...]
@@ -136,9 +142,13 @@ class Update(Part):
     epochs: int = 1
     minibatch: int = 0
     name: str = ""
+    every: int = 1
+    start: int = 0
 
     def __post_init__(self) -> None:
         require(self, "terms", len(self.terms) > 0, "at least one Term")
+        require(self, "every", self.every >= 1, "1 (each iteration) or more")
+        require(self, "start", self.start >= 0, "0 or more")
         require(self, "epochs", self.epochs >= 1, "1 or more")
         require(self, "minibatch", self.minibatch >= 0, "0 (all rows at once) or more")
 
@@ -150,6 +160,7 @@ class Update(Part):
                 if not wiring.holds(column):
                     wiring.refuse(type(term.loss).__name__, column)
                 wiring.used.setdefault(column, type(term.loss).__name__)
+        wiring.used.clear()  # what was trained on may be written anew for the next update
 
 
 @dataclass(frozen=True)
@@ -185,19 +196,34 @@ class Value(Part):
 
 
 @dataclass(frozen=True)
-class Frozen(Part):
-    """A copy of another actor that gradient never reaches: a reference (`never` refreshed) or an opponent (each
-    `iteration`).
+class Twin(Part):
+    """A copy of another actor that is trained on its own: a verifier that begins as the policy, a second player.
+
+    In a program it is the same one in every recipe that names it.
     """
 
     of: str = "policy"
-    refresh: Literal["never", "iteration"] = "never"
+
+
+@dataclass(frozen=True)
+class Frozen(Part):
+    """A copy of another actor that gradient never reaches: a reference (`never` refreshed), an opponent (before each
+    `iteration`), a target network (after each optimiser `step` of the other, by the share `tau` of the way).
+    """
+
+    of: str = "policy"
+    refresh: Literal["never", "iteration", "step"] = "never"
+    tau: float = 1.0
+
+    def __post_init__(self) -> None:
+        require(self, "tau", 0 < self.tau <= 1, "above 0 and at most 1")
 
 
 @dataclass(frozen=True)
 class Recipe:
     """A method. Vary it with `dataclasses.replace`; it is checked whenever it is made.
 
+    `updates` are made in order; a stage may stand among them (credit that a fresh critic gives).
     `source_of` cites where it comes from; `about` says what it computes in a sentence or two; `origins` says of each
     default that matters where it comes from, keyed like the command line's `--set` (`"PPOClip.low"`).
     `waive` names the self-checks that do not hold for this method.
@@ -206,7 +232,7 @@ class Recipe:
     name: str
     source: Any
     collect: tuple[Any, ...]
-    updates: tuple[Update, ...]
+    updates: tuple[Any, ...]
     loop: Loop = field(default_factory=Loop)
     actors: tuple[tuple[str, Any], ...] = (("policy", Policy()),)
     about: str = ""
@@ -246,8 +272,13 @@ Method = Recipe | Program
 
 def update_names(recipe: Recipe) -> list[str]:
     """What metrics and checkpoints call the updates of a recipe."""
-    alone = len(recipe.updates) == 1
-    return [u.name or (u.actor if alone else f"{u.actor}{i}") for i, u in enumerate(recipe.updates)]
+    updates = updates_of(recipe)
+    return [u.name or (u.actor if len(updates) == 1 else f"{u.actor}{i}") for i, u in enumerate(updates)]
+
+
+def updates_of(recipe: Recipe) -> list[Update]:
+    """The updates of a recipe without the stages among them."""
+    return [u for u in recipe.updates if isinstance(u, Update)]
 
 
 def recipes_of(method: Method) -> tuple[Recipe, ...]:
@@ -262,7 +293,7 @@ def check(recipe: Recipe, task: Task | None = None) -> None:
     for stage in recipe.collect:
         stage.wire(wiring)
     names = dict(recipe.actors)
-    for part in walk((recipe.source, recipe.collect)):
+    for part in walk((recipe.source, recipe.collect, [u for u in recipe.updates if not isinstance(u, Update)])):
         actor = getattr(part, "actor", None)
         if isinstance(actor, str) and actor not in names:
             raise SharpenError(
@@ -275,14 +306,14 @@ def check(recipe: Recipe, task: Task | None = None) -> None:
                 f"{near(split, task.splits)}"
             )
     for update in recipe.updates:
-        if update.actor not in names:
+        if isinstance(update, Update) and update.actor not in names:
             raise SharpenError(
                 f"Recipe {recipe.name!r}: an update trains the actor {update.actor!r}; its actors are "
                 f"{', '.join(names)}."
             )
         update.wire(wiring)
     for name, spec in recipe.actors:
-        if isinstance(spec, (Frozen, Value)) and spec.of not in names:
+        if isinstance(spec, (Frozen, Value, Twin)) and spec.of not in names:
             raise SharpenError(f"Recipe {recipe.name!r}: actor {name!r} is a copy of {spec.of!r}, which there is not.")
 
 

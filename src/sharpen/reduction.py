@@ -4,19 +4,25 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from sharpen.maths import count_by, sum_by
-from sharpen.recipe import Term
+from sharpen.maths import count_by, is_last, sum_by
+from sharpen.recipe import PLACES, Term
 from sharpen.types import Batch, Scored
 
 
-def restrict(new: Scored | None, batch: Batch, column: str) -> tuple[Scored | None, Batch]:
-    """Only the atoms at which a 0/1 column is 1; numbering of traces, groups and sets stays."""
-    keep = (batch.cols[column] > 0).nonzero().squeeze(1)
+def restrict(new: Scored | None, batch: Batch, where: str) -> tuple[Scored | None, Batch]:
+    """Only the atoms at which a 0/1 column is 1, or those of a place; numbering of traces, groups and sets stays."""
+    keep = (_place(where, batch) if where in PLACES else batch.cols[where] > 0).nonzero().squeeze(1)
     cols = {name: col[keep] for name, col in batch.cols.items()}
     part = Batch(batch.traces, cols, batch.segment[keep], batch.trace[keep], batch.group, batch.data, batch.sets)
     if new is not None:
         new = Scored(new.logp[keep], {name: x[keep] for name, x in new.extra.items()})
     return new, part
+
+
+def _place(where: str, batch: Batch) -> Tensor:
+    end, unit = where.split(":")
+    ids = batch.segment if unit == "segment" else batch.trace
+    return is_last(ids) if end == "last" else is_last(ids.flip(0)).flip(0)
 
 
 def count(term: Term, batch: Batch, longest: int = 1) -> float:

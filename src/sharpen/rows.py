@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -34,7 +35,7 @@ def failed(trace: Trace) -> bool:
 
 @dataclass(frozen=True)
 class Traces(Part):
-    """Every trace that passes `where` and has something to train.
+    """Every trace of the agent `by` (any, without one) that passes `where` and has something to train.
 
     `most` > 0 keeps at most so many of a problem, different texts first come first (ReST-EM caps at 10: 2312.06585,
     section 4).
@@ -42,6 +43,7 @@ class Traces(Part):
 
     where: Callable[[Trace], bool] = every
     most: int = 0
+    by: str = ""
     reads: ClassVar[tuple[str, ...]] = ("traces",)
 
     def __post_init__(self) -> None:
@@ -51,10 +53,34 @@ class Traces(Part):
         """Rows in the order of groups."""
         rows: list[Trace] = []
         for group in groups:
-            kept = [t for t in group.traces if t.length and self.where(t)]
+            kept = [t for t in group.traces if t.length and self.by in ("", t.agent) and self.where(t)]
             if self.most:
                 kept = list({_words(t): t for t in reversed(kept)}.values())[::-1][: self.most]
             rows += kept
+        return rows, None
+
+
+@dataclass(frozen=True)
+class Steps(Part):
+    """One row a distinct trained segment of the traces that pass `where`: its prefix as context, itself to be trained.
+
+    Traces of a tree share segments, and each is trained on once, however many traces run through it.
+    """
+
+    where: Callable[[Trace], bool] = every
+    by: str = ""
+    reads: ClassVar[tuple[str, ...]] = ("traces",)
+
+    def __call__(self, groups: list[Group], ctx: Ctx) -> tuple[list[Trace], Sets | None]:
+        """Rows in the order of groups, traces and steps."""
+        rows: list[Trace] = []
+        done: set[int] = set()
+        for trace in (t for g in groups for t in g.traces if self.by in ("", t.agent) and self.where(t)):
+            for i, s in enumerate(trace.segments):
+                if s.trainable and len(s) and id(s) not in done:
+                    done.add(id(s))
+                    before = [dataclasses.replace(p, trainable=False) for p in trace.segments[:i]]
+                    rows.append(dataclasses.replace(trace, segments=[*before, s]))
         return rows, None
 
 

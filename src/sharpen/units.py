@@ -68,8 +68,8 @@ class Table:
         return torch.tensor(out, dtype=torch.long)
 
     def get(self, name: str) -> Tensor:
-        """`float32[n]`: a value per unit: `reward` (the total, or a segment's own), a named reward, or a number in its
-        info.
+        """`float32[n]`: a value per unit: `reward` (the total, or a segment's own), a named reward, a number in its
+        info, or a column's value at its last atom.
         """
         return torch.tensor([_value(e, name) for e in self.entries], dtype=torch.float32)
 
@@ -109,6 +109,11 @@ def _value(entry: Entry, name: str) -> float:
         return where.reward
     if name in where.info:
         return float(where.info[name])
+    if entry.segment is None and name in entry.trace.rewards:
+        return entry.trace.rewards[name]
+    last = next((s for s in reversed(entry.segments) if len(s)), None)
+    if last is not None and name in last.cols:
+        return float(last.cols[name][-1])
     if name in entry.trace.rewards:
         return entry.trace.rewards[name]
     raise SharpenError(

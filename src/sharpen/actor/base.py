@@ -89,6 +89,10 @@ class Actor(ABC):
     def freeze(self, *, still: bool = True) -> Actor:
         """A copy that takes no gradient. One that stays `still` for good may share what will not change."""
 
+    def twin(self) -> Actor:
+        """A copy that is trained on its own."""
+        raise NotImplementedError(f"{type(self).__name__} has no twin")
+
     @abstractmethod
     def export(self, folder: Any) -> None:
         """Write the model in the format of its ecosystem."""

@@ -108,6 +108,10 @@ class LanguageActor(TextActor):
         self.module.train(was)
         return same
 
+    def twin(self) -> LanguageActor:
+        """An independent copy of the model, as trainable as this one."""
+        return LanguageActor(copy.deepcopy(self.module), self.tokenizer, **self.options())
+
     def freeze(self, *, still: bool = True) -> LanguageActor:
         """A copy without gradient; a model with fresh adapters is its own still reference once they are off."""
         shared = (

@@ -73,6 +73,21 @@ class Reward(Part):
         return groups
 
 
+@dataclass(frozen=True)
+class Answered(Part):
+    """The reward `answered`: 1 where the task finds an answer in the text, right or wrong, else 0."""
+
+    reads: ClassVar[tuple[str, ...]] = ("traces",)
+    writes: ClassVar[tuple[str, ...]] = ("reward:answered",)
+
+    def __call__(self, groups: list[Group], ctx: Ctx) -> list[Group]:
+        """Score every trace."""
+        for trace in (t for g in groups for t in g.traces):
+            trace.rewards["answered"] = float(ctx.task.answer_of(trace.text) is not None)
+            ctx.log("reward/answered", trace.rewards["answered"])
+        return groups
+
+
 MAIN = "main"
 """Stands in weights for the task's main reward, whatever its name."""
 

@@ -33,7 +33,7 @@ class Split(Part):
     def __call__(self, groups: list[Group], ctx: Ctx) -> list[Group]:
         """Each trainable segment becomes one or more; given text stays whole."""
         for trace in (t for g in groups for t in g.traces):
-            decode = ctx.actors[trace.agent].decode
+            decode = ctx.actors[trace.agent if trace.agent in ctx.actors else "policy"].decode
             trace.segments = [
                 p for s in trace.segments for p in (cut(s, decode, self.separator) if s.trainable else [s])
             ]

@@ -14,14 +14,28 @@ import threading
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
 
+import torch
+
 from sharpen.actor.base import Actor, Request
+from sharpen.batching import pack
 from sharpen.cost import Cost
 from sharpen.task.base import Environment, Task
 from sharpen.types import Problem, Sampling, Segment, Trace
 
 T = TypeVar("T")
+SCORED_AT_ONCE = 16384
+"""Atoms of the contexts that a model judges in one pass."""
+
 QUIET_PASSES = 4
 """Passes of the event loop without a new request after which every program is taken to be waiting."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Question:
+    """What does a model say at the end of this context? `want` is an extra it can score."""
+
+    context: tuple[Segment, ...]
+    want: str
 
 
 class Scheduler:
@@ -30,7 +44,7 @@ class Scheduler:
     def __init__(self, actors: Mapping[str, Actor], cost: Cost | None = None) -> None:
         self._actors = actors
         self._cost = cost
-        self._waiting: list[tuple[str, Request, asyncio.Future[Segment]]] = []
+        self._waiting: list[tuple[str, Request | Question, asyncio.Future[Any]]] = []
         self._armed = False
 
     def run(self, programs: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
@@ -47,10 +61,10 @@ class Scheduler:
 
         return _outside_loop(main)
 
-    async def sample(self, actor: str, request: Request) -> Segment:
-        """Wait for one segment."""
+    async def ask(self, actor: str, request: Request | Question) -> Any:
+        """Wait for one segment, or for one number."""
         loop = asyncio.get_running_loop()
-        future: asyncio.Future[Segment] = loop.create_future()
+        future: asyncio.Future[Any] = loop.create_future()
         self._waiting.append((actor, request, future))
         if not self._armed:
             self._armed = True
@@ -64,19 +78,50 @@ class Scheduler:
             return
         self._armed = False
         waiting, self._waiting = self._waiting, []
-        for name in dict.fromkeys(actor for actor, _, _ in waiting):
-            mine = [(r, f) for actor, r, f in waiting if actor == name and not f.done()]
+        for name, kind in dict.fromkeys((actor, type(r)) for actor, r, _ in waiting):
+            mine = [(r, f) for actor, r, f in waiting if actor == name and type(r) is kind and not f.done()]
+            asked: list[Any] = [r for r, _ in mine]
             try:
-                drawn = self._actors[name].sample([r for r, _ in mine])
+                told = self._draw(name, asked) if kind is Request else self._judge(name, asked)
             except BaseException as error:  # handed to the program that waits, which has the traceback a user needs
                 for _, future in mine:
                     future.set_exception(error)
                 continue
+            for (_, future), result in zip(mine, told, strict=True):
+                future.set_result(result)
+
+    def _draw(self, name: str, requests: Sequence[Request]) -> list[Segment]:
+        drawn = self._actors[name].sample(requests)
+        if self._cost is not None:
+            self._cost.generated_tokens += sum(len(s) for s in drawn)
+            self._cost.prompt_tokens += sum(len(s) for r in requests for s in r.context)
+        return drawn
+
+    @torch.no_grad()
+    def _judge(self, name: str, questions: Sequence[Question]) -> list[float]:
+        """What a model says at the last atom of each context; equal contexts are scored once."""
+        actor = self._actors[name]
+        keys = [(q.want, *(id(s) for s in q.context)) for q in questions]
+        once = list(dict(zip(keys, questions, strict=True)).items())
+        traces = [Trace(Problem("", ""), _ending(q.context)) for _, q in once]
+        found: dict[Any, float] = {}
+        for micro in pack([[i] for i in range(len(once))], [actor.size(t) for t in traces], SCORED_AT_ONCE):
+            batch = actor.collate([traces[i] for i in micro], torch.arange(len(micro)), ())
+            wants = tuple(dict.fromkeys(once[i][1].want for i in micro))
+            scored = actor.score(batch, wants)
+            for k, i in enumerate(micro):
+                found[once[i][0]] = float(scored.extra[once[i][1].want][k])
             if self._cost is not None:
-                self._cost.generated_tokens += sum(len(s) for s in drawn)
-                self._cost.prompt_tokens += sum(len(s) for r, _ in mine for s in r.context)
-            for (_, future), segment in zip(mine, drawn, strict=True):
-                future.set_result(segment)
+                self._cost.scored_tokens += sum(actor.size(traces[i]) for i in micro)
+        return [found[k] for k in keys]
+
+
+def _ending(context: Sequence[Segment]) -> list[Segment]:
+    """A context whose last atom alone is scored."""
+    start = max((i for i, s in enumerate(context) if s.fresh), default=0)
+    *before, last = [s for s in context[start:] if len(s)]
+    given = [dataclasses.replace(s, trainable=False, fresh=False) for s in before]
+    return [*given, Segment(last.atoms[:-1]), Segment(last.atoms[-1:], trainable=True)]
 
 
 def _outside_loop(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
@@ -135,7 +180,13 @@ class Play:
         name = actor or self.actor
         sampling = dataclasses.replace(self.sampling, **changes) if changes else self.sampling
         request = Request(tuple(context), sampling, self.rng.getrandbits(62), f"{name}@{self.step}")
-        return await self.scheduler.sample(name, request)
+        drawn: Segment = await self.scheduler.ask(name, request)
+        return drawn
+
+    async def judge(self, context: Sequence[Segment], actor: str = "value", want: str = "score") -> float:
+        """What a value or reward model says of everything up to the end of `context`."""
+        said: float = await self.scheduler.ask(actor, Question(tuple(context), want))
+        return said
 
 
 Program = Callable[[Play], Awaitable[Trace | list[Trace]]]
@@ -174,7 +225,7 @@ async def episode(play: Play) -> Trace:
 
 
 def run_programs(
-    program: Program,
+    program: Program | Sequence[Program],
     problems: Sequence[Problem],
     sampling: Sampling,
     *,
@@ -185,23 +236,25 @@ def run_programs(
     step: int = 0,
     cost: Cost | None = None,
 ) -> list[list[Trace]]:
-    """Run a program once for every problem, all at batch speed; the traces of each run, in order.
+    """Run a program once for every problem (or each problem's own), all at batch speed; each run's traces, in order.
 
     Seeds are dealt in order from `rng` before anything runs.
     """
     scheduler = Scheduler(actors, cost)
 
-    async def one(play: Play) -> list[Trace]:
+    own = [program] * len(problems) if callable(program) else list(program)
+
+    async def one(program: Program, play: Play) -> list[Trace]:
         out = await program(play)
         traces = out if isinstance(out, list) else [out]
         for trace in traces:
-            trace.agent = actor
+            trace.agent = trace.agent if trace.agent != "policy" else actor
         return traces
 
     plays = [
         Play(p, task, sampling, actor, random.Random(rng.getrandbits(62)), actors, scheduler, step) for p in problems
     ]
-    return scheduler.run([one(play) for play in plays])
+    return scheduler.run([one(program, play) for program, play in zip(own, plays, strict=True)])
 
 
 def natural(task: Task) -> Program:

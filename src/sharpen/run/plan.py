@@ -10,7 +10,7 @@ from typing import Any
 from sharpen.actor.base import Actor
 from sharpen.core import walk
 from sharpen.loop import Trainer
-from sharpen.recipe import Recipe, update_names
+from sharpen.recipe import Recipe, update_names, updates_of
 from sharpen.rollout.combinators import Refill
 from sharpen.rollout.edit import Demonstrate
 from sharpen.rollout.sample import Sample
@@ -79,7 +79,7 @@ def _plan(recipe: Recipe, trainer: Trainer) -> Plan:
     problems = recipe.loop.problems
     limit = getattr(policy, "max_tokens", 0) or getattr(policy, "max_context", 0)
     updates = []
-    for name, u in zip(update_names(recipe), recipe.updates, strict=True):
+    for name, u in zip(update_names(recipe), updates_of(recipe), strict=True):
         sets = isinstance(u.rows, Pairs)
         rows = problems if sets else problems * per_group
         size = u.minibatch or rows
@@ -104,7 +104,7 @@ def _plan(recipe: Recipe, trainer: Trainer) -> Plan:
         if a is not policy and a.module is not policy.module
     )
     # float32: weights 4 bytes; of a trained parameter also its gradient and two moments
-    memory = 4 * (total + copies) + 12 * trained * sum(u.actor == "policy" for u in recipe.updates)
+    memory = 4 * (total + copies) + 12 * trained * sum(u.actor == "policy" for u in updates_of(recipe))
     return Plan(
         recipe.name,
         problems,
