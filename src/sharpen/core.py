@@ -38,6 +38,12 @@ class Part:
     needs: ClassVar[tuple[str, ...]] = ()
     keeps: ClassVar[tuple[str, ...]] = ()
 
+    @property
+    def asks(self) -> tuple[str, ...]:
+        """Names of the actors it uses: the field `actor`, where there is one."""
+        actor = getattr(self, "actor", None)
+        return (actor,) if isinstance(actor, str) else ()
+
     def init(self) -> dict[str, Any] | None:
         """Plain data to remember between iterations; None for a part without memory."""
         return None

@@ -294,11 +294,11 @@ def check(recipe: Recipe, task: Task | None = None) -> None:
         stage.wire(wiring)
     names = dict(recipe.actors)
     for part in walk((recipe.source, recipe.collect, [u for u in recipe.updates if not isinstance(u, Update)])):
-        actor = getattr(part, "actor", None)
-        if isinstance(actor, str) and actor not in names:
-            raise SharpenError(
-                f"Recipe {recipe.name!r}: {type(part).__name__} asks the actor {actor!r}. {near(actor, names)}"
-            )
+        for actor in part.asks:
+            if actor not in names:
+                raise SharpenError(
+                    f"Recipe {recipe.name!r}: {type(part).__name__} asks the actor {actor!r}. {near(actor, names)}"
+                )
         split = getattr(part, "split", None)
         if task is not None and isinstance(split, str) and split not in task.splits:
             raise SharpenError(

@@ -51,7 +51,8 @@ class LanguageActor(TextActor):
                     role="assistant",
                     text=self.decode(d.tokens.tolist()),
                     cols={"logp_old": d.logp_full, "entropy": d.entropy},
-                    info={"end": d.end},
+                    # a stop string leaves the turn open; only an end token closes it
+                    info={"end": d.end, "closed": int(d.tokens[-1]) in self._ends},
                 )
             )
         return out
