@@ -157,7 +157,7 @@ def test_mcts_reaches_the_answer_that_values_hide_behind_a_worse_first_step():
 
 def test_uct_explores_by_visits():
     """c is large: after a was expanded (3 visits against 1 of b) b comes next though its value is less."""
-    traces, _, critic = searched(MCTS(sims=3, expand=2, c=10.0, squash="none"), SCORES)
+    _, _, critic = searched(MCTS(sims=3, expand=2, c=10.0, squash="none"), SCORES)
     assert [sorted(x) for x in critic.asked] == [["a\n", "b\n"], ["a\nx", "a\ny"], ["b\nc\n", "b\nz"]]
 
 

@@ -34,16 +34,21 @@ def evaluate(
     ks: Sequence[int] = (1, 4, 16),
     temperature: float = 1.0,
     program: Program | None = None,
+    actors: Mapping[str, Actor] | None = None,
+    greedy: bool = True,
     seed: int = 0,
 ) -> tuple[Evaluation, list[list[Trace]]]:
     """Accuracy and pass@k over `samples` samples of the same `problems` problems each time; the traces, greedy one
     first.
 
-    The intervals are 95 % percentile bootstraps over problems, so they speak of other problems of the kind.
+    `program` answers instead of the task's own rollout, with the help of `actors` (a search with a value model); its
+    last trace is the answer, and `tokens` counts all that was generated for it. Without `greedy` no answer is drawn at
+    temperature 0. The intervals are 95 % percentile bootstraps over problems, so they speak of other problems of the
+    kind.
     """
     chosen = task.fixed(split, problems)
     cost = Cost()
-    actors: Mapping[str, Actor] = {"policy": actor}
+    everybody: Mapping[str, Actor] = {**(actors or {}), "policy": actor}
     run = program or natural(task)
 
     def rollouts(todo: list[Problem], sampling: Sampling, salt: int) -> list[Trace]:
@@ -51,15 +56,16 @@ def evaluate(
         return [
             traces[-1]
             for traces in run_programs(
-                run, todo, sampling, task=task, actors=actors, actor="policy", rng=rng, cost=cost
+                run, todo, sampling, task=task, actors=everybody, actor="policy", rng=rng, cost=cost
             )
         ]
 
-    greedy = rollouts(chosen, Sampling(temperature=0.0), 1)
+    best = rollouts(chosen, Sampling(temperature=0.0), 1) if greedy else []
+    cost.generated_tokens = 0
     drawn = rollouts([p for p in chosen for _ in range(samples)], Sampling(temperature=temperature), 2)
-    judged(task, greedy)
+    tokens = cost.generated_tokens / max(1, len(drawn))
+    judged(task, best)
     judged(task, drawn)
-    cost.verifier_calls += len(greedy) + len(drawn)
     gen = torch.Generator().manual_seed(seed)
 
     def interval(values: Sequence[float]) -> Interval:
@@ -72,17 +78,19 @@ def evaluate(
         problems=len(chosen),
         samples=samples,
         accuracy=interval([c / samples for c in right]),
-        greedy=interval([float(bool(t.solved)) for t in greedy]),
+        greedy=interval([float(bool(t.solved)) for t in best]) if greedy else None,
         pass_at={k: interval([pass_at_k(samples, c, k) for c in right]) for k in ks if k <= samples},
         maj_at={samples: interval(majority)},
         length=sum(t.length for t in drawn) / max(1, len(drawn)),
+        tokens=tokens if program else None,
         rewards={
             r.name: sum(t.rewards[r.name] for t in drawn) / max(1, len(drawn))
             for r in task.rewards
             if r.name != task.main or r.high == math.inf
         },
     )
-    return result, [[g, *ts] for g, ts in zip(greedy, by_problem, strict=True)]
+    firsts = [[g] for g in best] if greedy else [[] for _ in chosen]
+    return result, [[*g, *ts] for g, ts in zip(firsts, by_problem, strict=True)]
 
 
 def _majority(task: Task, traces: Sequence[Trace], k: int, gen: torch.Generator) -> float:

@@ -33,8 +33,9 @@ class Evaluation:
     `accuracy` is the mean share of `samples` drawn answers that are right, over `problems` problems; `greedy` that of
     the single answer at temperature 0. `pass_at[k]` is the chance that at least one of k samples is right (2107.03374),
     `maj_at[k]` that the most frequent answer of k is (2203.11171). All are shares with 95 % intervals. `length` is the
-    mean number of generated tokens, `rewards` the means of named rewards over all drawn
-    answers (not of the one that decides what is right, unless it knows no upper bound).
+    mean number of tokens of an answer, `tokens` that of all that were generated for one by a search, `rewards` the
+    means of named rewards over all drawn answers (not of the one that decides what is right, unless it knows no upper
+    bound).
     """
 
     problems: int
@@ -44,6 +45,7 @@ class Evaluation:
     pass_at: Mapping[int, Interval] = field(default_factory=dict)
     maj_at: Mapping[int, Interval] = field(default_factory=dict)
     length: float | None = None
+    tokens: float | None = None
     rewards: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -68,6 +70,7 @@ class Evaluation:
         out: dict[str, Any] = {name: list(x) for name, x in self.measures().items()}
         out |= {"problems": self.problems, "samples": self.samples}
         out |= {} if self.length is None else {"length": self.length}
+        out |= {} if self.tokens is None else {"tokens": self.tokens}
         return out | ({"rewards": dict(self.rewards)} if self.rewards else {})
 
     @classmethod
@@ -81,10 +84,10 @@ class Evaluation:
             kind, _, k = key.partition("@")
             if kind in at and k.isdigit():
                 at[kind][int(k)] = _interval(key, value)
-            elif key not in ("accuracy", "greedy", "length", "problems", "rewards", "samples"):
+            elif key not in ("accuracy", "greedy", "length", "problems", "rewards", "samples", "tokens"):
                 raise SharpenError(
                     f"Evaluation data hold {key!r}, which is no measure; known are accuracy, greedy, pass@K, maj@K, "
-                    f"length, problems, rewards and samples."
+                    f"length, tokens, problems, rewards and samples."
                 )
         greedy, length = data.get("greedy"), data.get("length")
         return cls(
@@ -95,6 +98,7 @@ class Evaluation:
             pass_at=at["pass"],
             maj_at=at["maj"],
             length=None if length is None else float(length),
+            tokens=None if data.get("tokens") is None else float(data["tokens"]),
             rewards={str(name): float(x) for name, x in data.get("rewards", {}).items()},
         )
 

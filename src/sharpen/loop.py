@@ -113,6 +113,11 @@ class Trainer:
         ctx.step += 1
         return Iteration(ctx.step - 1, groups, ctx.last, ctx.cost.as_dict())
 
+    def trained(self) -> dict[str, Actor]:
+        """The actors besides the policy that recipes so far have trained, by name."""
+        names = {u.actor for r in self.phases[: self.phase + 1] for u in updates_of(r)}
+        return {n: a for n, a in self.ctx.actors.items() if n in names and a is not self.policy}
+
     def _describe(self, groups: list[Group]) -> None:
         judged = [g for g in groups if g.traces and all(t.solved is not None for t in g.traces)]
         for g in judged:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -24,7 +25,9 @@ class ValueActor(TextActor):
     """
 
     def __init__(self, like: TextActor) -> None:
-        decoder = copy.deepcopy(like._plain)
+        module = copy.deepcopy(like.module["model"] if isinstance(like, ValueActor) else like.module)
+        # adapters of the policy become part of its weights: a value model is trained whole
+        decoder = module.merge_and_unload() if hasattr(module, "merge_and_unload") else module
         for p in decoder.parameters():
             p.requires_grad_(True)
         # the output embedding is never used here; tied to the input embedding it must stay, else it is let go
@@ -73,6 +76,22 @@ class ValueActor(TextActor):
         head = {k: v.detach().cpu() for k, v in self.module["head"].state_dict().items()}
         save_file(head, folder / "head.safetensors")
 
-    def load_head(self, folder: Path) -> None:
-        """The head of an exported value model."""
-        self.module["head"].load_state_dict(load_file(folder / "head.safetensors"))
+    @classmethod
+    def load(cls, folder: Path, like: TextActor) -> ValueActor:
+        """An exported value model; `like` is a language model of the same architecture with the same tokenizer."""
+        actor = cls(like)
+        try:
+            weights = {k: v for file in sorted(folder.glob("model*.safetensors")) for k, v in load_file(file).items()}
+            head = load_file(folder / "head.safetensors")
+            lacking = actor.module["model"].load_state_dict(weights, strict=False)
+            # what is tied to the input embedding is not written twice
+            wrong = [*lacking.unexpected_keys, *(k for k in lacking.missing_keys if not k.startswith("lm_head"))]
+            if wrong:
+                raise ValueError(f"{wrong[0]} stands in only one of the two")
+            actor.module["head"].load_state_dict(head)
+        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+            raise SharpenError(
+                f"The value model in {folder} could not be loaded ({str(error).splitlines()[0]}). Give a folder that a "
+                "run left under `actors`, together with the model of that run."
+            ) from error
+        return actor

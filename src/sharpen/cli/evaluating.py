@@ -6,18 +6,23 @@ import argparse
 import json
 import math
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
 
+from sharpen.actor.text import TextActor
+from sharpen.actor.value import ValueActor
 from sharpen.cli.options import add_model, add_task, model_setup, reward_options, task_options
 from sharpen.cli.screen import Screen
 from sharpen.cli.tables import show_results
 from sharpen.errors import SharpenError, near
 from sharpen.evaluate import evaluate
+from sharpen.overrides import override
 from sharpen.run.directory import RunDir
 from sharpen.run.files import TEMPORARY
 from sharpen.run.setup import Setup, Silent, Watcher, open_policy, open_task, setup_to_measure
+from sharpen.search import SEARCHES, BestOfN, Search
 
 
 def add_eval(p: argparse.ArgumentParser) -> None:
@@ -32,16 +37,37 @@ def add_eval(p: argparse.ArgumentParser) -> None:
         help="a split of the task, repeatable (default: all but train)",
     )
     p.add_argument(
-        "--k", default="1,4,16", help="the k of pass@k, separated by commas; the largest is the number of samples"
+        "--k", default="", help="the k of pass@k, by commas; the largest is the number of samples (default: 1,4,16)"
     )
     p.add_argument("--problems", type=int, default=256, metavar="N", help="problems of each split")
     p.add_argument("--temperature", type=float, default=1.0, metavar="T", help="of the samples")
     p.add_argument("--seed", type=int, default=0, metavar="N", help="of the samples and the intervals")
+    p.add_argument(
+        "--with",
+        dest="search",
+        default="",
+        metavar="SEARCH",
+        help=f"answer by search: {', '.join(SEARCHES)} (one answer a problem unless --k is given)",
+    )
+    p.add_argument(
+        "--budget", type=int, default=0, metavar="N", help="generated tokens a search may spend on a problem"
+    )
+    p.add_argument(
+        "--set", action="append", default=[], metavar="PART.FIELD=VALUE", help="a field of the search, repeatable"
+    )
+    p.add_argument(
+        "--value",
+        default="",
+        metavar="NAME_OR_DIR",
+        help="the model that judges: one the run trained, or a folder (default: the one the run trained)",
+    )
     add_model(p)
 
 
 def run_eval(args: argparse.Namespace) -> int:
     """Measure."""
+    args.k = args.k or ("1" if args.search else "1,4,16")
+    search = search_of(args)
     try:
         ks = sorted({int(k) for k in args.k.split(",")})
     except ValueError:
@@ -62,6 +88,7 @@ def run_eval(args: argparse.Namespace) -> int:
     found = {}
     try:
         actor = open_policy(setup, task, watcher)
+        judges = {search.value: open_judge(args, actor)} if search and search.judges else {}
         splits = args.split or [s for s in task.splits if s != "train"] or list(task.splits)
         watcher.phase("measuring the model", len(splits), 0, "accuracy")
         for i, split in enumerate(splits):
@@ -73,6 +100,9 @@ def run_eval(args: argparse.Namespace) -> int:
                 samples=ks[-1],
                 ks=ks,
                 temperature=args.temperature,
+                program=search,
+                actors=judges,
+                greedy=search is None,
                 seed=args.seed,
             )
             watcher.update(i + 1, {"accuracy": found[split].accuracy.mean})
@@ -87,6 +117,39 @@ def run_eval(args: argparse.Namespace) -> int:
     else:
         show_results(Console(), {s: {"after": e.to_plain()} for s, e in found.items()})
     return 0
+
+
+def search_of(args: argparse.Namespace) -> Search | None:
+    """The search that was asked for, with its fields set."""
+    if not args.search:
+        if args.budget or args.set or args.value:
+            raise SharpenError("`--budget`, `--set` and `--value` are of a search: name one with `--with`.")
+        return None
+    if args.search not in SEARCHES:
+        raise SharpenError(f"There is no search {args.search!r}. {near(args.search, SEARCHES)}")
+    search = override(SEARCHES[args.search], args.set)
+    if args.budget < 0:
+        raise SharpenError(f"`--budget {args.budget}` is no number of tokens; give 1 or more.")
+    # with a budget it alone decides how many answers are drawn
+    free = {"n": 0} if args.budget and isinstance(search, BestOfN) and not any("n=" in x for x in args.set) else {}
+    return replace(search, budget=args.budget or search.budget, **free)  # type: ignore[arg-type]
+
+
+def open_judge(args: argparse.Namespace, policy: TextActor) -> ValueActor:
+    """The value or reward model that a search asks: a folder, or one that the run trained."""
+    if args.value and (Path(args.value) / "head.safetensors").exists():
+        return ValueActor.load(Path(args.value), policy)
+    found = {p.parent.name: p.parent for p in sorted(Path(args.model).glob("actors/*/head.safetensors"))}
+    if not args.value and len(found) == 1:
+        return ValueActor.load(next(iter(found.values())), policy)
+    if args.value in found:
+        return ValueActor.load(found[args.value], policy)
+    there = f"it has trained {', '.join(found)}: name one with `--value`" if found else "it has trained none"
+    raise SharpenError(
+        f"`--with {args.search}` asks a value model, and {args.model} names none for it ({there}). Measure a run of a "
+        "recipe with a value or reward model (`sharpen recipes`), give a folder with `--value`, or search without one: "
+        "`--with majority`, `--with beam`."
+    )
 
 
 def _setup(args: argparse.Namespace) -> Setup:

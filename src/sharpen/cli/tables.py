@@ -39,6 +39,9 @@ def rows(pair: Comparison) -> list[tuple[str, str, str, str, Change]]:
         moved = "" if x is None or y is None else f"{y - x:+.0f}"
         a_text, b_text = ("-" if v is None else f"{v:.0f}" for v in (x, y))
         out.append(("length", a_text, b_text, moved, "unclear"))
+    x, y = (None if e is None else e.tokens for e in (pair.before, pair.after))
+    if x is not None or y is not None:
+        out.append(("tokens", *("-" if v is None else f"{v:.0f}" for v in (x, y)), "", "unclear"))  # type: ignore[arg-type]
     for name, p, q in pair.means():
         moved = "" if p is None or q is None else f"{q - p:+.3f}"
         out.append((one_line(name, 40), *("-" if v is None else f"{v:.3f}" for v in (p, q)), moved, "unclear"))  # type: ignore[arg-type]

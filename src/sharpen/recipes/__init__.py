@@ -12,6 +12,7 @@ FAMILIES = {
     "policy": "policy optimisation with checkable rewards",
     "critic": "policy optimisation with a value model",
     "search": "self-training by tree search",
+    "balance": "answers in proportion to their reward",
 }
 """Families of methods, a module each, and what is common to theirs."""
 

@@ -6,6 +6,7 @@
     rollouts/         Parquet files (`sharpen.run.rollouts`)
     checkpoints/      `sharpen.run.checkpoint`
     policy/           the model in the format of its ecosystem
+    actors/           other models that were trained: value and reward models, a verifier
     evaluation.json, report.html, log.txt
     lock              held by the process that trains
 
@@ -142,6 +143,11 @@ class RunDir:
         return self.path / "policy"
 
     @property
+    def actors(self) -> Path:
+        """Folder of the other models that were trained, one a name."""
+        return self.path / "actors"
+
+    @property
     def evaluation(self) -> Path:
         """File of the evaluation's numbers."""
         return self.path / "evaluation.json"
@@ -216,22 +222,30 @@ class RunDir:
 
     def put_policy(self, export: Callable[[Path], None]) -> None:
         """Replace `policy/` by what `export` writes into the folder it is given: whole, or not at all."""
-        beside = self.path / f"{TEMPORARY}policy"
-        old = self.path / f"{TEMPORARY}old-policy"
+        self._put(self.policy, export)
+
+    def put_actor(self, name: str, export: Callable[[Path], None]) -> None:
+        """The same for another trained model, in `actors/NAME/`."""
+        self._put(self.actors / name, export)
+
+    def _put(self, target: Path, export: Callable[[Path], None]) -> None:
+        beside = self.path / f"{TEMPORARY}{target.name}"
+        old = self.path / f"{TEMPORARY}old-{target.name}"
         with writing("the trained model", self.path):
+            target.parent.mkdir(exist_ok=True)
             for left in (beside, old):
                 shutil.rmtree(left, ignore_errors=True)
             try:
                 export(beside)
                 for file in beside.iterdir():
                     sync(file)
-                if self.policy.exists():
-                    self.policy.rename(old)
-                beside.rename(self.policy)
-                sync(self.path)
+                if target.exists():
+                    target.rename(old)
+                beside.rename(target)
+                sync(target.parent)
             finally:
-                if old.exists() and not self.policy.exists():
-                    old.rename(self.policy)
+                if old.exists() and not target.exists():
+                    old.rename(target)
                 for left in (beside, old):
                     shutil.rmtree(left, ignore_errors=True)
 

@@ -80,6 +80,8 @@ def train(
         iterate(trainer, run, setup, watcher, trackers)
         if not results.has("after"):
             results.add("after", trainer, setup, watcher)
+        for name, actor in trainer.trained().items():
+            run.put_actor(name, actor.export)
         run.put_policy(policy.export)
         tell(run, findings(run, recipe))
         return finished(run, recipe)
