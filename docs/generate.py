@@ -1,4 +1,4 @@
-"""Writes docs/cli.md and docs/recipes.md from the parsers and the recipes. Run it after changing either.
+"""Writes docs/cli.md, docs/recipes.md and docs/catalogue.md from the parsers and the recipes. Run it after changes.
 
 python docs/generate.py
 """
@@ -6,6 +6,7 @@ python docs/generate.py
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from sharpen.cli.looking import shown
@@ -14,6 +15,10 @@ from sharpen.recipes import all_recipes
 from sharpen.run.compose import difference
 
 HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))
+
+from lines import catalogue_page  # noqa: E402
+
 NOTE = "<!-- Written by docs/generate.py; change the source, not this page. -->"
 
 
@@ -66,7 +71,7 @@ def recipes_page() -> str:
     return "\n".join(out)
 
 
-PAGES = {"cli.md": cli_page, "recipes.md": recipes_page}
+PAGES = {"cli.md": cli_page, "recipes.md": recipes_page, "catalogue.md": lambda: catalogue_page(NOTE)}
 """The generated pages."""
 
 if __name__ == "__main__":

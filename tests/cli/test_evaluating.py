@@ -87,3 +87,31 @@ def test_measures_that_make_no_sense(sharpen, tiny, words):
 
 def test_a_model_that_is_not_there(sharpen):
     refused(sharpen("eval", "./gone"), "There is no model folder ./gone.")
+
+
+def test_a_search_answers_with_the_value_model_of_the_run(train, sharpen):
+    assert train("rest-mcts", "--set", "Loop.iterations=1", "--set", "MCTS.sims=2").status == 0
+    assert sorted(p.name for p in Path("run/actors/value").iterdir() if p.suffix == ".safetensors") == [
+        "head.safetensors",
+        "model.safetensors",
+    ]
+    words = ("eval", "run", "--problems", "2", "--json")
+    told = json.loads(sharpen(*words, "--with", "mcts", "--set", "MCTS.sims=3", "--set", "MCTS.expand=2").out)
+    found = told["evaluation"]["test"]
+    assert (found["samples"], "greedy" in found) == (1, False)
+    assert found["length"] <= 4 < found["tokens"] <= 3 * 2 * 4
+    # a budget of 9 tokens: waves of 4 answers of at most 4 tokens end once it is spent
+    told = json.loads(sharpen(*words, "--with", "best-of-n", "--budget", "9", "--value", "value").out)
+    assert 9 <= told["evaluation"]["test"]["tokens"] < 9 + 16
+    told = json.loads(sharpen(*words, "--with", "majority", "--set", "BestOfN.n=3").out)
+    assert told["evaluation"]["test"]["tokens"] <= 3 * 4
+
+
+def test_what_a_search_lacks_is_said(train, sharpen):
+    assert train("grpo", "--set", "Loop.iterations=1").status == 0
+    words = ("eval", "run", *QUICK)
+    refused(sharpen(*words, "--with", "mtcs"), "There is no search 'mtcs'. Did you mean mcts?")
+    refused(sharpen(*words, "--budget", "5"), "are of a search: name one with `--with`")
+    refused(sharpen(*words, "--with", "mcts"), "and run names none for it (it has trained none)")
+    refused(sharpen(*words, "--with", "mcts", "--set", "MCTS.sims=0"), "MCTS.sims")
+    refused(sharpen(*words, "--with", "beam", "--budget", "-1"), "is no number of tokens")

@@ -16,7 +16,7 @@ from sharpen.cli.options import add_task_options, find_recipe, reward_options, t
 from sharpen.errors import SharpenError, near
 from sharpen.overrides import override
 from sharpen.recipe import Method
-from sharpen.recipes import all_recipes
+from sharpen.recipes import FAMILIES, all_recipes
 from sharpen.run.compose import compose, difference
 from sharpen.run.manifest import describe
 from sharpen.run.setup import Setup, open_task
@@ -38,7 +38,14 @@ def run_recipes(args: argparse.Namespace) -> int:
             json.dumps([{"name": r.name, "family": r.family, "about": r.about, "source": r.source_of} for r in found])
         )
         return 0
-    _table(("recipe", "family", "what it does", "source"), [(r.name, r.family, r.about, r.source_of) for r in found])
+    if not Console().is_terminal:
+        _table((), [(r.name, r.family, r.about, r.source_of) for r in found])
+        return 0
+    for family in dict.fromkeys(r.family for r in found):
+        print(f"{family}: {FAMILIES[family]}")
+        mine = [(r.name, r.about, r.source_of) for r in found if r.family == family]
+        _table(("recipe", "what it does", "source"), mine)
+        print()
     return 0
 
 
