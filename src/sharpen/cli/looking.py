@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -38,7 +39,7 @@ def run_recipes(args: argparse.Namespace) -> int:
             json.dumps([{"name": r.name, "family": r.family, "about": r.about, "source": r.source_of} for r in found])
         )
         return 0
-    _table(("recipe", "family", "what it does", "source"), [(r.name, r.family, r.about, r.source_of) for r in found])
+    table(("recipe", "family", "what it does", "source"), [(r.name, r.family, r.about, r.source_of) for r in found])
     return 0
 
 
@@ -97,7 +98,7 @@ def run_tasks(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(rows))
         return 0
-    _table(
+    table(
         ("task", "what it is", "gives", "rewards"),
         [(r["name"], r["about"], ", ".join(r["gives"]), ", ".join(r["rewards"])) for r in rows],
     )
@@ -126,16 +127,16 @@ def run_check(args: argparse.Namespace) -> int:
     return 0 if report.passed else 1
 
 
-def _table(heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """A table on a terminal, tab-separated lines elsewhere."""
     console = Console()
     if not console.is_terminal:
         for row in rows:
             print("\t".join(row))
         return
-    table = Table(show_lines=False)
+    shown = Table(show_lines=False)
     for k, head in enumerate(heads):
-        table.add_column(head, no_wrap=k == 0)
+        shown.add_column(head, no_wrap=k == 0)
     for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
-    console.print(table)
+        shown.add_row(*(Text(cell) for cell in row))
+    console.print(shown)
