@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -39,12 +40,12 @@ def run_recipes(args: argparse.Namespace) -> int:
         )
         return 0
     if not Console().is_terminal:
-        _table((), [(r.name, r.family, r.about, r.source_of) for r in found])
+        table((), [(r.name, r.family, r.about, r.source_of) for r in found])
         return 0
     for family in dict.fromkeys(r.family for r in found):
         print(f"{family}: {FAMILIES[family]}")
         mine = [(r.name, r.about, r.source_of) for r in found if r.family == family]
-        _table(("recipe", "what it does", "source"), mine)
+        table(("recipe", "what it does", "source"), mine)
         print()
     return 0
 
@@ -104,7 +105,7 @@ def run_tasks(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(rows))
         return 0
-    _table(
+    table(
         ("task", "what it is", "gives", "rewards"),
         [(r["name"], r["about"], ", ".join(r["gives"]), ", ".join(r["rewards"])) for r in rows],
     )
@@ -133,16 +134,16 @@ def run_check(args: argparse.Namespace) -> int:
     return 0 if report.passed else 1
 
 
-def _table(heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """A table on a terminal, tab-separated lines elsewhere."""
     console = Console()
     if not console.is_terminal:
         for row in rows:
             print("\t".join(row))
         return
-    table = Table(show_lines=False)
+    shown = Table(show_lines=False)
     for k, head in enumerate(heads):
-        table.add_column(head, no_wrap=k == 0)
+        shown.add_column(head, no_wrap=k == 0)
     for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
-    console.print(table)
+        shown.add_row(*(Text(cell) for cell in row))
+    console.print(shown)

@@ -11,7 +11,16 @@ from sharpen.maths.credit import (
     whiten,
 )
 from sharpen.maths.divergence import entropy, js, kl, kl_estimate
-from sharpen.maths.intervals import Difference, Interval, bootstrap_mean, iqm, paired_bootstrap, wilson
+from sharpen.maths.intervals import (
+    Difference,
+    Interval,
+    bootstrap_mean,
+    iqm,
+    paired_bootstrap,
+    paired_t,
+    student_t,
+    wilson,
+)
 from sharpen.maths.passk import maj_at_k, majority, pass_at_k
 from sharpen.maths.ratio import log_ratio
 from sharpen.maths.segments import (
@@ -57,10 +66,12 @@ __all__ = [
     "max_by",
     "mean_by",
     "paired_bootstrap",
+    "paired_t",
     "pass_at_k",
     "reliability",
     "splitmix64",
     "spread",
+    "student_t",
     "suffix_sum_by",
     "sum_by",
     "uniforms",

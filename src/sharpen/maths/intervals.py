@@ -86,6 +86,52 @@ def paired_bootstrap(
     return Difference(float(gap.mean()), low, high, float(wins.double().mean() + tie.double().mean() / 2))
 
 
+def student_t(level: float, df: int) -> float:
+    """The t with P(|T| <= t) = level, for T of Student's distribution with `df` degrees of freedom.
+
+    With a = atan(t / sqrt(df)) that probability is a finite sum: for odd df 2/pi (a + sin a (cos a + 2/3 cos^3 a + ...
+    up to cos^(df-2) a)), for even df sin a (1 + 1/2 cos^2 a + 1*3/(2*4) cos^4 a + ... up to cos^(df-2) a)
+    (Abramowitz and Stegun, 26.7.3 and 26.7.4). It is solved for a by halving. Raises ValueError unless df >= 1 and
+    0 < level < 1.
+    """
+    _level(level)
+    if df < 1:
+        raise ValueError(f"Student's distribution needs 1 degree of freedom or more: {df}")
+
+    def inside(a: float) -> float:
+        odd = df % 2
+        term = math.cos(a) if odd else 1.0
+        total = 0.0
+        for k in range(2 + odd, df + 1, 2):
+            total += term
+            term *= math.cos(a) ** 2 * (k - 1) / k
+        return 2 / math.pi * (a + math.sin(a) * total) if odd else math.sin(a) * total
+
+    low, high = 0.0, math.pi / 2
+    for _ in range(100):
+        middle = (low + high) / 2
+        low, high = (middle, high) if inside(middle) < level else (low, middle)
+    return math.tan(high) * math.sqrt(df)
+
+
+def paired_t(a: Tensor, b: Tensor, level: float = 0.95) -> Interval:
+    """Mean of `a - b` over pairs, with Student's interval: mean -+ t(level, n - 1) s / sqrt(n).
+
+    `a[n]` and `b[n]` are scores of the same n units (seeds, say) in the same order; s is the standard deviation of the
+    differences with n - 1. For differences from a normal distribution it covers at its level however small n is; a
+    percentile bootstrap of five differences covers about 84 times in a hundred (its ends lie near mean -+ 1.96 s sqrt(n
+    - 1) / n, and P(|T| <= 1.75) = 0.85 for 4 degrees of freedom). One pair gives an endless interval. Raises
+    ValueError when shapes differ, are not 1-D or empty, or a score is not finite.
+    """
+    first, second = _scores(a, "a"), _scores(b, "b")
+    if first.shape != second.shape:
+        raise ValueError(f"a and b must score the same units, not {len(first)} and {len(second)} of them")
+    gap = first - second
+    mean, n = float(gap.mean()), len(gap)
+    half = math.inf if n == 1 else student_t(level, n - 1) * float(gap.std()) / math.sqrt(n)
+    return Interval(mean - half, mean, mean + half)
+
+
 def iqm(x: Tensor) -> float:
     """Interquartile mean: the mean without the lowest and the highest `floor(P / 4)` of the P scores.
 

@@ -1,0 +1,30 @@
+"""Claims by name: a module a family, as with recipes, whose `CLAIMS` are what it holds."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from sharpen.claims.base import Claim
+from sharpen.errors import SharpenError, near
+
+FAMILIES = {
+    "policy": "policy optimisation with checkable rewards",
+    "critic": "policy optimisation with a value model",
+    "search": "self-training by tree search",
+    "balance": "answers in proportion to their reward",
+}
+"""Families of claims, a module each."""
+
+
+def all_claims() -> dict[str, Claim]:
+    """Every claim by name, in the order of families."""
+    found = [c for family in FAMILIES for c in import_module(f"sharpen.claims.catalogue.{family}").CLAIMS]
+    return {c.name: c for c in found}
+
+
+def claim(name: str) -> Claim:
+    """The claim of that name."""
+    known = all_claims()
+    if name not in known:
+        raise SharpenError(f"There is no claim {name!r}. {near(name, known)} `sharpen claim` lists them.")
+    return known[name]

@@ -1,0 +1,121 @@
+"""Claims of the family search."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from sharpen.actor.nano import Nano
+from sharpen.claims.base import Arm, Base, Budget, Claim, Comparison, Evaluated
+from sharpen.claims.stage import UNTRAINED, Stage
+from sharpen.evaluate import evaluate
+from sharpen.overrides import override
+from sharpen.recipes.search import rest_mcts
+from sharpen.recipes.selftrain import rest_em
+from sharpen.search import MCTS, Beam, BestOfN, Search
+from sharpen.task.chain import Chain
+
+STEPWISE = Chain(low=3, high=4, harder_low=5, harder_high=6)
+"""Three or four steps to an answer, each of which can go wrong."""
+
+ABLE = Base(Nano(width=48, layers=2, heads=3, context=160, steps=450, batch=64))
+
+# ------------------------------------------------------------------ search in use
+
+SPENT = 240
+"""Generated tokens a problem: about ten answers."""
+
+taught = override(
+    replace(rest_mcts, name="value-only", updates=rest_mcts.updates[1:]),
+    ("Loop.iterations=12", "Loop.problems=48", "AdamW.lr=1e-3", "AdamW.scale=1", "Update.minibatch=128"),
+)
+"""ReST-MCTS* that trains the value model alone: the policy that is searched with stays the base."""
+
+
+def searching(search: Search) -> Callable[[Stage, int], Mapping[str, float]]:
+    """Teach the value model on training problems, then answer held-out ones with a search of `SPENT` tokens each."""
+
+    def run(stage: Stage, seed: int) -> Mapping[str, float]:
+        trainer = stage.train(taught)
+        found, _ = evaluate(
+            trainer.policy,
+            stage.task,
+            "test",
+            problems=128,
+            samples=1,
+            ks=(1,),
+            program=search,
+            actors={"value": trainer.ctx.actors["value"]},
+            greedy=False,
+            seed=seed,
+        )
+        return {"accuracy": found.accuracy.mean, "tokens": found.tokens or 0.0}
+
+    return run
+
+
+mcts_above_best_of_n = Claim(
+    name="mcts-above-best-of-n",
+    statement="With the same value model and the same tokens a problem, tree search answers more questions than "
+    "best-of-n and than a step-level beam.",
+    source="ReST-MCTS*, arXiv 2406.03816, section 4.2",
+    published="On MATH and SciBench, more right than best-of-n and tree of thoughts within the same search budget",
+    arms=(
+        Arm("mcts", run=searching(MCTS(sims=1000, expand=3, pick="value", budget=SPENT))),
+        Arm("best-of-n", run=searching(BestOfN(n=0, budget=SPENT))),
+        Arm("step-beam", run=searching(Beam(width=3, expand=3, budget=SPENT))),
+        Arm("weighted-majority", run=searching(BestOfN(n=0, budget=SPENT, pick="weighted"))),
+        Arm("majority", run=searching(BestOfN(n=0, budget=SPENT, pick="majority"))),
+    ),
+    task=STEPWISE,
+    base=ABLE,
+    metric="accuracy",
+    budget=Budget("generated_tokens", 10_000_000),
+    comparisons=(Comparison("mcts", "best-of-n", "accuracy"), Comparison("mcts", "step-beam", "accuracy")),
+    shows=("tokens",),
+    curve=("tree/solved", "score/error"),
+)
+
+# ------------------------------------------------------------------ search for training
+
+_small = ("Loop.iterations=1000", "AdamW.0.lr=1e-3", "AdamW.0.scale=1")
+
+rest_mcts_above_rest_em = Claim(
+    name="rest-mcts-above-rest-em",
+    statement="Self-training on answers found by a value-guided tree search ends above self-training on sampled ones.",
+    source="ReST-MCTS*, arXiv 2406.03816, section 4.1",
+    published="Over several rounds three models of 7B to 8B end above ReST-EM and Self-Rewarding (section 4.1)",
+    arms=(
+        Arm(
+            "rest-mcts",
+            override(
+                rest_mcts,
+                (*_small, "Loop.problems=32", "AdamW.1.lr=1e-3", "AdamW.1.scale=1", "Update.0.minibatch=64"),
+            ),
+        ),
+        Arm(
+            "rest-em",
+            override(
+                rest_em,
+                (
+                    "Loop.iterations=1000",
+                    "Loop.problems=32",
+                    "Loop.reset=none",
+                    "AdamW.lr=1e-3",
+                    "AdamW.scale=1",
+                    "Update.epochs=1",
+                    "Update.minibatch=64",
+                ),
+            ),
+        ),
+        UNTRAINED,
+    ),
+    task=STEPWISE,
+    base=ABLE,
+    metric="accuracy",
+    budget=Budget("generated_tokens", 300_000),
+    evaluation=Evaluated(splits=("test", "harder")),
+    comparisons=(Comparison("rest-mcts", "rest-em", "accuracy"),),
+    shows=("greedy", "pass@16", "harder/accuracy"),
+    notes="Neither arm goes back to the base between rounds, for rounds here are small and many.",
+)
+
+CLAIMS = (mcts_above_best_of_n, rest_mcts_above_rest_em)

@@ -1,0 +1,30 @@
+"""Variants of built-in tasks that claims are tested on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sharpen.task.chain import Chain
+from sharpen.task.deduce import PROOF
+from sharpen.task.text import lines
+from sharpen.task.worked import COMMON
+from sharpen.types import Problem, Trace
+
+
+@dataclass(frozen=True)
+class ProvenChain(Chain):
+    """`chain` that is solved only by a right answer with every step to it right.
+
+    A digit guessed is right one time in ten, so sixteen guesses hit four times in five and pass@16 of the answer alone
+    says nothing of reasoning; three steps guessed are right one time in a thousand.
+    """
+
+    rewards = (*COMMON, PROOF)
+    main = "proof"
+
+    def verify(self, problem: Problem, trace: Trace) -> Mapping[str, float]:
+        """The rewards of `chain`, and `proof`: 1 when the answer is right and no line is wrong."""
+        common = super().verify(problem, trace)
+        proved = common["correct"] == 1.0 and all(self.check_steps(problem, lines(trace.text)))
+        return {**common, "proof": float(proved)}
