@@ -1,7 +1,7 @@
 """Claims of the family search."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 from sharpen.actor.nano import Nano
 from sharpen.claims.base import Arm, Base, Budget, Claim, Comparison, Evaluated
@@ -30,10 +30,14 @@ taught = override(
 """ReST-MCTS* that trains the value model alone: the policy that is searched with stays the base."""
 
 
-def searching(search: Search) -> Callable[[Stage, int], Mapping[str, float]]:
+@dataclass(frozen=True)
+class Searching:
     """Teach the value model on training problems, then answer held-out ones with a search of `SPENT` tokens each."""
 
-    def run(stage: Stage, seed: int) -> Mapping[str, float]:
+    search: Search
+
+    def __call__(self, stage: Stage, seed: int) -> Mapping[str, float]:
+        """The share answered, and what was spent on a problem."""
         trainer = stage.train(taught)
         found, _ = evaluate(
             trainer.policy,
@@ -42,14 +46,12 @@ def searching(search: Search) -> Callable[[Stage, int], Mapping[str, float]]:
             problems=128,
             samples=1,
             ks=(1,),
-            program=search,
+            program=self.search,
             actors={"value": trainer.ctx.actors["value"]},
             greedy=False,
             seed=seed,
         )
         return {"accuracy": found.accuracy.mean, "tokens": found.tokens or 0.0}
-
-    return run
 
 
 mcts_above_best_of_n = Claim(
@@ -59,11 +61,11 @@ mcts_above_best_of_n = Claim(
     source="ReST-MCTS*, arXiv 2406.03816, section 4.2",
     published="On MATH and SciBench, more right than best-of-n and tree of thoughts within the same search budget",
     arms=(
-        Arm("mcts", run=searching(MCTS(sims=1000, expand=3, pick="value", budget=SPENT))),
-        Arm("best-of-n", run=searching(BestOfN(n=0, budget=SPENT))),
-        Arm("step-beam", run=searching(Beam(width=3, expand=3, budget=SPENT))),
-        Arm("weighted-majority", run=searching(BestOfN(n=0, budget=SPENT, pick="weighted"))),
-        Arm("majority", run=searching(BestOfN(n=0, budget=SPENT, pick="majority"))),
+        Arm("mcts", run=Searching(MCTS(sims=1000, expand=3, pick="value", budget=SPENT))),
+        Arm("best-of-n", run=Searching(BestOfN(n=0, budget=SPENT))),
+        Arm("step-beam", run=Searching(Beam(width=3, expand=3, budget=SPENT))),
+        Arm("weighted-majority", run=Searching(BestOfN(n=0, budget=SPENT, pick="weighted"))),
+        Arm("majority", run=Searching(BestOfN(n=0, budget=SPENT, pick="majority"))),
     ),
     task=STEPWISE,
     base=ABLE,
