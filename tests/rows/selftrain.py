@@ -26,4 +26,10 @@ ROWS = [
         broken=lambda r: replace(r, collect=(Sample(4), Total())),
         because="Total reads 'reward:*'",
     ),
+    Row(
+        small("b-star", 12, minibatch=4),
+        reach=0.9,
+        broken=lambda r: replace(r, collect=(replace(r.collect[0], stages=r.collect[0].stages[:1]), *r.collect[1:])),
+        because="Balance reads 'solved'",
+    ),
 ]

@@ -11,6 +11,9 @@ FAMILIES = {
     "selftrain": "imitation of demonstrations and of one's own best answers",
     "policy": "policy optimisation with checkable rewards",
     "critic": "policy optimisation with a value model",
+    "curriculum": "choosing what to train on by what is learnt from it",
+    "length": "answers no longer than they need be",
+    "calibration": "knowing how likely one's own answer is to be right",
 }
 """Families of methods, a module each, and what is common to theirs."""
 
