@@ -126,48 +126,41 @@ PADDED = Bench(
 
 
 class Doubtful(Copy):
-    """Copy, but what is right for the digits from five on is the digit itself or its successor, by the toss of a coin.
-
-    A problem is a digit and a toss; the prompt does not show the toss.
-    """
+    """Two prompts: to `0?` the answer is 0, to `5?` it is 5 or 6 by the toss of a coin that nobody sees."""
 
     def draw(self, split: str, rng: random.Random):
-        return _tossed(super().draw(split, rng), rng.randrange(2))
+        return self.fixed(split, 4)[rng.randrange(4)]
 
     def fixed(self, split: str, n: int):
-        return [_tossed(p, toss) for p in super().fixed(split, n) for toss in (0, 1)][:n]
+        answers = (("0", 0), ("0", 1), ("5", 0), ("6", 1))
+        made = [Problem(f"copy:{a}:{toss}", "0?" if a == "0" else "5?", a, (a,)) for a, toss in answers]
+        return made[:n]
 
     def lesson(self, rng: random.Random):
         problem = self.draw("train", rng)
         return problem, (str(rng.randrange(10)) if rng.random() < 0.2 else str(problem.answer),)
 
 
-def _tossed(p: Problem, toss: int) -> Problem:
-    d = p.info["digit"]
-    answer = str((d + toss) % 10) if d >= 5 else str(d)
-    return replace(p, key=f"{p.key}:{toss}", answer=answer, solution=(answer,))
-
-
 def calibrated(trainer: Trainer) -> float:
-    """The exact expected reward of RLCR, 0.5 (1 + c + 1 - (q - c)^2), over its greatest possible mean.
+    """How much of what there is to gain over being always right, as far as one can, and always sure: exact, at most 1.
 
-    That is 1.5 for a digit below five, and 1.123 for the others: right half the time, with 4 or 5 stated.
+    The expected reward of RLCR, 0.5 (2 + c - (q - c)^2), is then 1.5 for the first prompt and 1 for the second, where
+    1.123 can be had by stating 4 or 5.
     """
-    actor, task = trainer.ctx.actors["policy"], Confident(Doubtful())
-    earned = 0.0
-    for p in task.fixed("test", 20):
+    actor, task, earned = trainer.ctx.actors["policy"], Confident(Doubtful()), 0.0
+    for p in task.fixed("test", 4):
         context = actor.prompt(p)[0].atoms
-        texts = [(a, q, actor.given(f"{a}\n?{q}").atoms) for a in range(10) for q in range(10)]
+        texts = [(str(a), q, actor.given(f"{a}\n?{q}").atoms) for a in range(10) for q in range(10)]
         said = torch.stack([atoms for _, _, atoms in texts])
         with torch.no_grad():
-            ids = torch.cat([context.expand(len(said), -1), said], 1)
-            logs = actor.module(input_ids=ids).logits[:, :-1].log_softmax(-1)[:, -said.shape[1] :]
-        chance = logs.gather(-1, said[:, :, None]).sum((1, 2)).exp()
-        for (a, q, _), x in zip(texts, chance.tolist(), strict=True):
-            c = float(str(a) == p.answer)
-            earned += x * 0.5 * (2 + c - (q / 9 - c) ** 2)
-    best = 10 * 1.5 + 10 * 0.5 * (2.5 - 0.5 * ((4 / 9) ** 2 + (5 / 9) ** 2))
-    return earned / best
+            logits = actor.module(input_ids=torch.cat([context.expand(len(said), -1), said], 1)).logits
+        logs = logits[:, :-1].log_softmax(-1)[:, -said.shape[1] :]
+        for (a, q, _), x in zip(texts, logs.gather(-1, said[:, :, None]).sum((1, 2)).exp().tolist(), strict=True):
+            c = float(a == p.answer)
+            earned += x * 0.5 * (2 + c - (q / 9 - c) ** 2) / 4
+    sure = (1.5 + 1.0) / 2
+    best = (1.5 + 0.5 * (2.5 - 0.5 * ((4 / 9) ** 2 + (5 / 9) ** 2))) / 2
+    return (earned - sure) / (best - sure)
 
 
 DOUBTFUL = Bench(
@@ -177,4 +170,4 @@ DOUBTFUL = Bench(
     lambda: nano_actor(width=32, layers=2, max_tokens=6),
     calibrated,
 )
-"""Say the digit that was asked for and how sure it is; half of the digits are worth a coin's toss."""
+"""Say the digit that was asked for and how sure it is; one of two digits is worth a coin's toss."""

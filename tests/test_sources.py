@@ -199,5 +199,7 @@ def test_all_chance_comes_from_the_run():
 
 
 def test_a_pool_smaller_than_an_iteration_is_refused():
-    with pytest.raises(SharpenError, match="takes 11 different problems, and the split 'train' of task 'copy' gives 10"):
+    with pytest.raises(
+        SharpenError, match="takes 11 different problems, and the split 'train' of task 'copy' gives 10"
+    ):
         context(Posterior()).draw(11)

@@ -16,7 +16,7 @@ ROWS = [
         because="Bandit reads 'adv'",
     ),
     Row(
-        small("mopps", 60, problems=8, minibatch=64),
+        small("mopps", 40, problems=8, minibatch=64),
         reach=0.85,
         state=("rng", "gen", "weights", "learners", "states"),
         broken=lambda r: replace(r, collect=(Sample(4),), updates=()),

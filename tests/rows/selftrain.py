@@ -6,6 +6,8 @@ from row import Row, small
 from sharpen.reward.verify import Total
 from sharpen.rollout.sample import Sample
 
+_b_star = small("b-star", 30, minibatch=4)
+
 ROWS = [
     Row(
         small("sft", 40, minibatch=8),
@@ -27,8 +29,10 @@ ROWS = [
         because="Total reads 'reward:*'",
     ),
     Row(
-        small("b-star", 12, minibatch=4),
-        reach=0.9,
+        replace(
+            _b_star, collect=(replace(_b_star.collect[0], temperatures=(0.5, 1.0), problems=8), *_b_star.collect[1:])
+        ),
+        reach=0.85,
         broken=lambda r: replace(r, collect=(replace(r.collect[0], stages=r.collect[0].stages[:1]), *r.collect[1:])),
         because="Balance reads 'solved'",
     ),

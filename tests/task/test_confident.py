@@ -74,7 +74,7 @@ def test_by_name_with_the_options_of_the_task():
     assert task_of("confident:chain", low="3", high="4", harder_low="5") == Confident(Chain(3, 4, 5))
     with pytest.raises(SharpenError, match="The task 'confident:' names no task"):
         task_of("confident:")
-    with pytest.raises(SharpenError, match="There is no task 'chian'. Did you mean chain"):
+    with pytest.raises(SharpenError, match=r"There is no task 'chian'\. Did you mean chain"):
         task_of("confident:chian")
 
 

@@ -27,9 +27,11 @@ class Probe(Part):
     model's context, gets no token, and `self` is 0.
 
     z is an atom to be trained that nobody drew. Columns tell it from the others: `spoken` is 1 on what was drawn and
-    `probe` on z, so that one term is taken `where="spoken"` and another `where="probe"`; on z stand `base`, the
-    `verdict` 0 or 1, and `balance` = N / (2 N_v), for N answers of which N_v have the verdict of this one. Before
-    iteration `start` nothing is appended.
+    `probe` on z, so that one term is taken `where="spoken"` and another `where="probe"`. On z stand the log-prob it
+    should have, `goal` = base + verdict / beta for a verdict of 0 or 1, and the weight of its error, `balance` =
+    beta^2 N / (2 N_v), for N answers of which N_v have the verdict of this one. Before iteration `start` nothing is
+    appended. A log-prob can rise by no more than -base: with a small vocabulary raise `beta`, so that 1 / beta lies
+    well below that.
     """
 
     beta: float = 0.1
@@ -39,7 +41,7 @@ class Probe(Part):
     actor: str = "policy"
     ref: str = "ref"
     reads: ClassVar[tuple[str, ...]] = ("traces", "solved")
-    writes: ClassVar[tuple[str, ...]] = ("spoken", "probe", "base", "verdict", "balance", "reward:self")
+    writes: ClassVar[tuple[str, ...]] = ("spoken", "probe", "goal", "balance", "reward:self")
 
     def __post_init__(self) -> None:
         require(self, "beta", 0 < self.beta < math.inf, "a number above 0")
@@ -60,23 +62,24 @@ class Probe(Part):
             return groups
         asked = [self._ask(t, ctx) for t in ended]
         alone = [Group(t.problem, [t]) for t in asked]
-        Annotate(self.actor, into="said")(alone, ctx)
+        Annotate(self.actor, into="own")(alone, ctx)
         if self.constant is None:
             Annotate(self.ref, into="base")(alone, ctx)
         right = sum(bool(t.solved) for t in ended)
         for trace, view in zip(ended, asked, strict=True):
             (z,) = view.actions
-            trace.segments.append(z)
-            if self.constant is not None:
-                z.put("base", self.constant)
+            verdict = float(bool(trace.solved))
+            base = self.constant if self.constant is not None else float(z.cols["base"][0])
+            said = self.beta * (float(z.cols["own"][0]) - base)
+            z.cols.clear()
             z.put("spoken", 0.0)
             z.put("probe", 1.0)
-            z.put("verdict", float(bool(trace.solved)))
-            z.put("balance", len(ended) / (2 * (right if trace.solved else len(ended) - right)))
-            score = self.beta * float(z.cols.pop("said")[0] - z.cols["base"][0])
-            trace.rewards["self"] = min(1.0, max(0.0, score))
+            z.put("goal", base + verdict / self.beta)
+            z.put("balance", self.beta**2 * len(ended) / (2 * (right if trace.solved else len(ended) - right)))
+            trace.segments.append(z)
+            trace.rewards["self"] = min(1.0, max(0.0, said))
             ctx.log("reward/self", trace.rewards["self"])
-            ctx.log("probe/right", float((score > 0.5) == bool(trace.solved)))
+            ctx.log("probe/right", float((said > 0.5) == bool(trace.solved)))
         return groups
 
     def _ask(self, trace: Trace, ctx: Ctx) -> Trace:

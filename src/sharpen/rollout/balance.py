@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from sharpen.bounds import require
@@ -30,8 +29,9 @@ class Balance(Part):
     For each of the `temperatures` the `stages` run on the first `problems` problems of the iteration, on groups of
     their own that are thrown away afterwards; they sample at the knob `T` (`Vary(Sample(...), "temperature", "T")`)
     and give a total reward, which the `thresholds` are compared with. The knobs hold until this part turns them again;
-    of equal scores the first wins. What the probe costs is counted, its metrics are not logged. B-STaR, 2412.17256,
-    section 3.2 and its released code; there the threshold is chosen anew on all that was sampled.
+    of equal scores the strictest threshold wins, then the first temperature. What the probe costs is counted, its
+    metrics are not logged. B-STaR, 2412.17256, section 3.2 and its released code; there the threshold is chosen anew
+    on all that was sampled.
     """
 
     stages: tuple[Any, ...]
@@ -68,7 +68,7 @@ class Balance(Part):
             for bar in self.thresholds:
                 found[heat, bar] = sum(balance(g, bar, self.target) for g in probe) / max(1, len(probe))
         ctx.metrics = metrics
-        chosen = max(product(self.temperatures, self.thresholds), key=lambda pair: found[pair])
+        chosen = max(found, key=lambda pair: (found[pair], pair[1]))
         ctx.knobs["T"], ctx.knobs["threshold"] = chosen
         ctx.log("balance/T", chosen[0])
         ctx.log("balance/threshold", chosen[1])
