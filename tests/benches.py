@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -14,6 +14,9 @@ from sharpen.actor.base import Actor
 from sharpen.actor.nano import Nano, character_tokenizer, upbringing
 from sharpen.loop import Trainer
 from sharpen.task.base import Task
+from sharpen.task.confident import Confident
+from sharpen.task.text import said
+from sharpen.types import Problem, Trace
 from toy import Copy, nano_actor
 
 
@@ -49,8 +52,12 @@ class Noisy(Copy):
 
 def _copy_base() -> dict[str, torch.Tensor]:
     """Weights of a nano model brought up on the noisy task: right 46 times in a hundred."""
+    return _brought_up(Noisy())
+
+
+def _brought_up(task: Task) -> dict[str, torch.Tensor]:
     nano = Nano(width=32, layers=2, heads=2, context=64, steps=150, batch=64, warmup=10)
-    model = upbringing(Noisy(), nano, character_tokenizer())
+    model = upbringing(task, nano, character_tokenizer())
     return {n: p.detach() for n, p in model.named_parameters()}
 
 
@@ -71,3 +78,96 @@ def copied(trainer: Trainer) -> float:
 
 COPY = Bench("copy", Copy, _copy_base, _copy_actor, copied)
 """Say the digit that was asked for; the base is right 46 times in a hundred."""
+
+
+# ------------------------------------------------------------------ digits of two kinds
+
+
+class Graded(Copy):
+    """Copy in two categories: the digits below five, and the others."""
+
+    def draw(self, split: str, rng: random.Random):
+        return _graded(super().draw(split, rng))
+
+    def fixed(self, split: str, n: int):
+        return [_graded(p) for p in super().fixed(split, n)]
+
+
+def _graded(p: Problem) -> Problem:
+    return replace(p, info={**p.info, "category": p.info["digit"] // 5})
+
+
+GRADED = Bench("graded", Graded, lambda: _once(COPY), _copy_actor, copied)
+"""Copy with categories."""
+
+
+# ------------------------------------------------------------------ answers that may be longer than they need be
+
+
+class Padded(Copy):
+    """Copy whose answers may be followed by dots; the teacher says a wrong digit one time in ten and adds dots."""
+
+    def verify(self, problem: Problem, trace: Trace) -> dict[str, float]:
+        return super().verify(problem, replace(trace, segments=said(problem, trace.text.rstrip(".")).segments))
+
+    def lesson(self, rng: random.Random):
+        problem = self.draw("train", rng)
+        digit = str(rng.randrange(10)) if rng.random() < 0.1 else str(problem.answer)
+        return problem, (digit + "." * rng.randrange(4),)
+
+
+PADDED = Bench(
+    "padded", Padded, lambda: _brought_up(Padded()), lambda: nano_actor(width=32, layers=2, max_tokens=6), copied
+)
+"""Say the digit that was asked for, and nothing else: the base does so one time in four."""
+
+
+# ------------------------------------------------------------------ some answers nobody can know
+
+
+class Doubtful(Copy):
+    """Two prompts: to `0?` the answer is 0, to `5?` it is 5 or 6 by the toss of a coin that nobody sees."""
+
+    def draw(self, split: str, rng: random.Random):
+        return self.fixed(split, 4)[rng.randrange(4)]
+
+    def fixed(self, split: str, n: int):
+        answers = (("0", 0), ("0", 1), ("5", 0), ("6", 1))
+        made = [Problem(f"copy:{a}:{toss}", "0?" if a == "0" else "5?", a, (a,)) for a, toss in answers]
+        return made[:n]
+
+    def lesson(self, rng: random.Random):
+        problem = self.draw("train", rng)
+        return problem, (str(rng.randrange(10)) if rng.random() < 0.2 else str(problem.answer),)
+
+
+def calibrated(trainer: Trainer) -> float:
+    """How much of what there is to gain over being always right, as far as one can, and always sure: exact, at most 1.
+
+    The expected reward of RLCR, 0.5 (2 + c - (q - c)^2), is then 1.5 for the first prompt and 1 for the second, where
+    1.123 can be had by stating 4 or 5.
+    """
+    actor, task, earned = trainer.ctx.actors["policy"], Confident(Doubtful()), 0.0
+    for p in task.fixed("test", 4):
+        context = actor.prompt(p)[0].atoms
+        texts = [(str(a), q, actor.given(f"{a}\n?{q}").atoms) for a in range(10) for q in range(10)]
+        said = torch.stack([atoms for _, _, atoms in texts])
+        with torch.no_grad():
+            logits = actor.module(input_ids=torch.cat([context.expand(len(said), -1), said], 1)).logits
+        logs = logits[:, :-1].log_softmax(-1)[:, -said.shape[1] :]
+        for (a, q, _), x in zip(texts, logs.gather(-1, said[:, :, None]).sum((1, 2)).exp().tolist(), strict=True):
+            c = float(a == p.answer)
+            earned += x * 0.5 * (2 + c - (q / 9 - c) ** 2) / 4
+    sure = (1.5 + 1.0) / 2
+    best = (1.5 + 0.5 * (2.5 - 0.5 * ((4 / 9) ** 2 + (5 / 9) ** 2))) / 2
+    return (earned - sure) / (best - sure)
+
+
+DOUBTFUL = Bench(
+    "doubtful",
+    lambda: Confident(Doubtful()),
+    lambda: _brought_up(Confident(Doubtful())),
+    lambda: nano_actor(width=32, layers=2, max_tokens=6),
+    calibrated,
+)
+"""Say the digit that was asked for and how sure it is; one of two digits is worth a coin's toss."""

@@ -29,7 +29,8 @@ class Part:
 
     `reads`, `writes`, `needs` are class variables, or properties where they depend on the fields. A part that adds
     traces to groups which have some makes every column of theirs incomplete, but for what it writes and what it
-    `keeps`. A part that remembers something between iterations returns its first memory from `init` and finds it again
+    `keeps`. `observes` is what a source looks at when it is shown groups, after everything else. A part that remembers
+    something between iterations returns its first memory from `init` and finds it again
     with `ctx.state(self)`.
     """
 
@@ -37,6 +38,7 @@ class Part:
     writes: ClassVar[tuple[str, ...]] = ()
     needs: ClassVar[tuple[str, ...]] = ()
     keeps: ClassVar[tuple[str, ...]] = ()
+    observes: ClassVar[tuple[str, ...]] = ()
 
     @property
     def asks(self) -> tuple[str, ...]:

@@ -312,6 +312,9 @@ def check(recipe: Recipe, task: Task | None = None) -> None:
                 f"{', '.join(names)}."
             )
         update.wire(wiring)
+    for column in recipe.source.observes:
+        if not wiring.holds(column):
+            wiring.refuse(type(recipe.source).__name__, column)
     for name, spec in recipe.actors:
         if isinstance(spec, (Frozen, Value, Twin)) and spec.of not in names:
             raise SharpenError(f"Recipe {recipe.name!r}: actor {name!r} is a copy of {spec.of!r}, which there is not.")

@@ -33,6 +33,7 @@ ROWS = [
             "topr": 0.9,
             "opmd": 0.85,
             "dapo": 0.9,
+            "reinforce-ada": 0.9,
         }.items()
     ),
 ]

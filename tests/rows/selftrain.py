@@ -6,6 +6,8 @@ from row import Row, small
 from sharpen.reward.verify import Total
 from sharpen.rollout.sample import Sample
 
+_b_star = small("b-star", 30, minibatch=4)
+
 ROWS = [
     Row(
         small("sft", 40, minibatch=8),
@@ -25,5 +27,13 @@ ROWS = [
         state=("rng", "gen"),  # each iteration imitates from the base, with a fresh optimiser
         broken=lambda r: replace(r, collect=(Sample(4), Total())),
         because="Total reads 'reward:*'",
+    ),
+    Row(
+        replace(
+            _b_star, collect=(replace(_b_star.collect[0], temperatures=(0.5, 1.0), problems=8), *_b_star.collect[1:])
+        ),
+        reach=0.85,
+        broken=lambda r: replace(r, collect=(replace(r.collect[0], stages=r.collect[0].stages[:1]), *r.collect[1:])),
+        because="Balance reads 'solved'",
     ),
 ]

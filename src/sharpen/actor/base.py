@@ -50,6 +50,10 @@ class Actor(ABC):
     def given(self, text: str) -> Segment:
         """Text as if the actor had drawn it, complete with its end: a demonstration."""
 
+    def spare(self, name: str = "") -> Segment:
+        """One trainable atom that nothing else ever holds, which a loss may give a meaning of its own."""
+        raise NotImplementedError(f"{type(self).__name__} has no spare atom")
+
     @abstractmethod
     def sample(self, requests: Sequence[Request]) -> list[Segment]:
         """One segment a request, in order."""

@@ -19,6 +19,9 @@ from sharpen.actor.base import Actor
 from sharpen.errors import SharpenError
 from sharpen.types import Batch, Problem, Segment, Sets, Trace
 
+TURNS = ({"role": "user", "content": "."}, {"role": "assistant", "content": "."})
+"""The shortest conversation."""
+
 
 class TextActor(Actor):
     """A transformer over tokens with its tokenizer and chat template; what it computes is its subclasses' business.
@@ -100,9 +103,8 @@ class TextActor(Actor):
         """The tokens a conversation gains between the end of the model's turn and the start of its next one."""
         if self.tokenizer.chat_template is None:
             return Segment(torch.tensor(self.encode("\n" + text + "\n")), role=role, text=text)
-        before = [{"role": "user", "content": "."}, {"role": "assistant", "content": "."}]
-        stem = self._render(before, generate=False)
-        whole = self._render([*before, {"role": role, "content": text}], generate=True)
+        stem = self._render(TURNS, generate=False)
+        whole = self._render([*TURNS, {"role": role, "content": text}], generate=True)
         # the model's own turn ends with its end token, so what follows that token in the template is what is still to
         # come
         ends = [i for i, t in enumerate(stem) if t in self._ends]
@@ -118,6 +120,20 @@ class TextActor(Actor):
     def given(self, text: str) -> Segment:
         """A demonstration, complete with the token that ends a turn."""
         return Segment(torch.tensor([*self.encode(text), self._ends[0]]), trainable=True, role="assistant", text=text)
+
+    def spare(self, name: str = "") -> Segment:
+        """The token called `name`; without one the last special token that no conversation and no padding holds."""
+        special = list(self.tokenizer.all_special_ids)
+        used = {*self._ends, self.tokenizer.pad_token_id, *self._render(TURNS, generate=True)}
+        free = sorted(t for t in special if t not in used)
+        token = self.tokenizer.get_vocab().get(name) if name else next(reversed(free), None)
+        if token is None:
+            named = f"there is no token {name!r} in its vocabulary" if name else "all its special tokens are in use"
+            raise SharpenError(
+                f"The model has no spare token to say what it thinks of its answer: {named}. Name a token of its "
+                "vocabulary that no text holds, a reserved one for instance (`--set Probe.token=...`)."
+            )
+        return Segment(torch.tensor([token]), trainable=True, by="probe", role="probe", text="")
 
     # ------------------------------------------------------------------ layout
 

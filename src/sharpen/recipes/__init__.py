@@ -13,6 +13,9 @@ FAMILIES = {
     "critic": "policy optimisation with a value model",
     "search": "self-training by tree search",
     "balance": "answers in proportion to their reward",
+    "curriculum": "choosing what to train on by what is learnt from it",
+    "length": "answers no longer than they need be",
+    "calibration": "knowing how likely one's own answer is to be right",
 }
 """Families of methods, a module each, and what is common to theirs."""
 

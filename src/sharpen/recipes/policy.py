@@ -11,6 +11,7 @@ from sharpen.reward.verify import Total, Verify
 from sharpen.rollout.combinators import Refill, mixed
 from sharpen.rollout.edit import Annotate
 from sharpen.rollout.sample import Sample
+from sharpen.rollout.select import SampleUntil, Thin
 from sharpen.rows import Traces, failed, solved
 from sharpen.source.problems import Uniform
 
@@ -209,5 +210,26 @@ dapo = replace(
         "Term.mean_over": "token mean (eq. 12)",
         "Overlong.share": "4 096 of 20 480 tokens (section 4.1)",
         "Update.minibatch": "16 updates a batch in the paper (4.1), 4 here",
+    },
+)
+
+reinforce_ada = replace(
+    _no_reference,
+    family="policy",
+    name="reinforce-ada",
+    parent="dapo",
+    about="Sample each problem in rounds until it has right and wrong answers enough, credit every answer against all "
+    "that was drawn for its problem, and train on a few of them, half right and half wrong.",
+    source_of="Reinforce-Ada, arXiv 2510.04996, algorithm 1, and its released code",
+    collect=(SampleUntil((Sample(8), Verify())), Total(), GroupNorm(scale="none"), Thin(4)),
+    updates=(Update((Term(PPOClip(0.2, 0.28), mean_over="atom"),), minibatch=128),),
+    origins={
+        "SampleUntil.rounds": "4 rounds of 8 answers (released code)",
+        "SampleUntil.positive": "half of the 4 answers trained on: the balanced rule; 1, and negative=0, is the "
+        "positive-focused one",
+        "Thin.n": "4 (released code)",
+        "GroupNorm.scale": "none in the script that was released, std in the paper's equation; before Thin, so that "
+        "the mean is over everything drawn",
+        "PPOClip.high": "0.28 (released script)",
     },
 )

@@ -5,8 +5,11 @@ from dataclasses import replace
 from sharpen.loss.policy import NLL
 from sharpen.recipe import AdamW, Loop, Recipe, Term, Update
 from sharpen.reward.verify import Total, Verify
+from sharpen.rollout.balance import Balance
+from sharpen.rollout.combinators import Vary
 from sharpen.rollout.edit import Demonstrate
 from sharpen.rollout.sample import Sample
+from sharpen.rollout.select import KeepBest
 from sharpen.rows import Traces, solved
 from sharpen.source.problems import Uniform
 
@@ -62,5 +65,38 @@ rest_em = replace(
         "Loop.reset": "each M-step fine-tunes the base model (section 3)",
         "Traces.most": "at most 10 solutions a problem (section 4)",
         "Update.epochs": "the paper stops by validation; 4 here",
+    },
+)
+
+_heated = Vary(Sample(16), "temperature", "T")
+
+b_star = replace(
+    expert_iteration,
+    name="b-star",
+    parent="expert-iteration",
+    about="Expert iteration that sets its own temperature and selection threshold before each round, by how many "
+    "different right answers a probe with them selects and how few wrong ones.",
+    source_of="B-STaR, arXiv 2412.17256, section 3, and its released code",
+    collect=(
+        Balance((_heated, Verify(), Total())),
+        _heated,
+        Verify(),
+        Total(),
+        Vary(KeepBest(), "above", "threshold"),
+    ),
+    updates=(replace(expert_iteration.updates[0], rows=Traces()),),
+    loop=Loop(iterations=9, problems=256),
+    origins={
+        "Loop.iterations": "9 rounds (released code)",
+        "Sample.n": "64 in the released code, for the probe and for the round; 16 here",
+        "Balance.target": "n* = 8 (released code)",
+        "Balance.problems": "1000 problems set apart in the released code; here the first of the iteration",
+        "Balance.temperatures": "0.5 to 1.2 by 0.05 (released code)",
+        "Balance.thresholds": "-1 to 1 by 0.01 in the released code; without a reward model the total is 0 or 1, and "
+        "all thresholds from 0 to below 1 do the same",
+        "Total.1.weights": "the paper's score is 1 for a right answer + a fifth of a process reward model's least "
+        "step: add that reward before both Totals and weigh it, Total({'main': 1.0, 'prm': 0.2})",
+        "KeepBest.fill": "0: all above the threshold; the paper raises the number kept a problem until 67 500 are, and "
+        "adds the worked solutions",
     },
 )

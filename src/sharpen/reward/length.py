@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from sharpen.bounds import require
 from sharpen.core import Part
+from sharpen.rollout.combinators import all_solved
 from sharpen.types import Group
 
 if TYPE_CHECKING:
@@ -44,3 +46,28 @@ def overlong(length: int, limit: int, share: float, cut: bool = False) -> float:
         return -1.0
     margin = share * limit
     return -min(1.0, max(0.0, (length - (limit - margin)) / margin))
+
+
+@dataclass(frozen=True)
+class Brevity(Part):
+    """The reward `brevity`, 1 - n / L in [0, 1], of each of the n tokens long answers of a group that passes `when`.
+
+    L is the longest answer the run allows. In other groups it is 0: length counts only where it costs nothing, for
+    instance once all answers of a group are right (ConciseR, 2505.21178, section 3.3).
+    """
+
+    when: Callable[[Group], bool] = all_solved
+    actor: str = "policy"
+    reads: ClassVar[tuple[str, ...]] = ("traces",)
+    writes: ClassVar[tuple[str, ...]] = ("reward:brevity",)
+
+    def __call__(self, groups: list[Group], ctx: Ctx) -> list[Group]:
+        """Score every trace; the share of groups whose length counts is logged."""
+        limit = ctx.actors[self.actor].longest
+        for group in groups:
+            counts = self.when(group)
+            ctx.log(f"brevity/{self.when.__name__}", float(counts))
+            for trace in group.traces:
+                trace.rewards["brevity"] = max(0.0, 1 - trace.length / limit) if counts else 0.0
+                ctx.log("reward/brevity", trace.rewards["brevity"])
+        return groups

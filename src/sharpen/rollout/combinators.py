@@ -27,6 +27,18 @@ def all_failed(group: Group) -> bool:
     return not any(t.solved for t in group.traces)
 
 
+@reads("solved")
+def any_solved(group: Group) -> bool:
+    """True of a group with a solution."""
+    return any(t.solved for t in group.traces)
+
+
+@reads("solved")
+def all_solved(group: Group) -> bool:
+    """True of a group of solutions only."""
+    return bool(group.traces) and all(t.solved for t in group.traces)
+
+
 def _run(stages: tuple[Any, ...], groups: list[Group], ctx: Ctx) -> list[Group]:
     for stage in stages:
         groups = stage(groups, ctx)

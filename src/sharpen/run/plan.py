@@ -11,9 +11,11 @@ from sharpen.actor.base import Actor
 from sharpen.core import walk
 from sharpen.loop import Trainer
 from sharpen.recipe import Recipe, update_names, updates_of
+from sharpen.rollout.balance import Balance
 from sharpen.rollout.combinators import Refill
 from sharpen.rollout.edit import Demonstrate
 from sharpen.rollout.sample import Sample
+from sharpen.rollout.select import SampleUntil, Thin
 from sharpen.rows import Pairs
 
 
@@ -67,16 +69,19 @@ def _plan(recipe: Recipe, trainer: Trainer) -> Plan:
     ctx = trainer.ctx
     policy: Actor = ctx.actors["policy"]
     # traces that reach the updates, and samples drawn for them (dynamic sampling may draw several times)
-    per_group = generating = 0
-    for stage in recipe.collect:
-        rounds = stage.rounds if isinstance(stage, Refill) else 1
-        for part in walk(stage):
-            if isinstance(part, Sample):
-                per_group += part.n
-                generating += part.n * rounds
-            elif isinstance(part, Demonstrate):
-                per_group += 1
     problems = recipe.loop.problems
+    per_group = generating = probing = 0
+    for stage in recipe.collect:
+        drawn = sum(part.n for part in walk(stage) if isinstance(part, Sample))
+        rounds = stage.rounds if isinstance(stage, (Refill, SampleUntil)) else 1
+        if isinstance(stage, Balance):
+            probing += drawn * len(stage.temperatures) * min(stage.problems, problems)
+            continue
+        generating += drawn * rounds
+        per_group += drawn * (rounds if isinstance(stage, SampleUntil) else 1)
+        per_group += sum(isinstance(part, Demonstrate) for part in walk(stage))
+        if isinstance(stage, Thin):
+            per_group = min(per_group, stage.n)
     limit = getattr(policy, "max_tokens", 0) or getattr(policy, "max_context", 0)
     updates = []
     for name, u in zip(update_names(recipe), updates_of(recipe), strict=True):
@@ -110,7 +115,7 @@ def _plan(recipe: Recipe, trainer: Trainer) -> Plan:
         problems,
         problems * per_group,
         limit,
-        problems * generating * limit,
+        (problems * generating + probing) * limit,
         tuple(updates),
         recipe.loop.iterations,
         total,

@@ -12,6 +12,7 @@ from sharpen.errors import SharpenError, near
 from sharpen.overrides import parse, typed_fields
 from sharpen.task import builtin
 from sharpen.task.base import Task
+from sharpen.task.confident import Confident
 from sharpen.task.files import SUFFIXES, Files
 from sharpen.task.gym import Gym, gym_fields
 from sharpen.task.hf import HF
@@ -21,6 +22,7 @@ ADAPTERS = {
     "FILE.jsonl, FILE.parquet": "problems of your own: a prompt and an answer a row",
     "hf:ID_OR_PATH": "a Hugging Face data set in the format of GSM8K or MATH",
     "FILE.py:CLASS": "a task of your own, written in Python",
+    "confident:TASK": "any text task, with a confidence stated after the answer (a last line ?0 to ?9)",
 }
 """Tasks made from something outside, by how they are named."""
 
@@ -33,11 +35,18 @@ def task_of(spec: str, **options: Any) -> Task:
         hf:ID_OR_PATH   a Hugging Face data set in the format of GSM8K or MATH
         FILE            a `.jsonl` or `.parquet` file
         FILE.py:CLASS   a subclass of `Task`; its fields, if it is a dataclass, are its options
+        confident:TASK  any of these that is answered by a text, with a stated confidence; options are the task's
 
     An option that is a string is read as the type of its field (`"3"`, `"true"`, `"tag,boxed"`, `"none"`). Raises
     `SharpenError` for an unknown task or option, with the near names, and for a value of the wrong type.
     """
     kind, colon, rest = spec.partition(":")
+    if colon and kind == "confident":
+        if not rest:
+            raise SharpenError(
+                "The task 'confident:' names no task. Write confident:TASK, for example confident:chain."
+            )
+        return Confident(task_of(rest, **options))
     if colon and kind == "gym":
         return _gym(rest, options)
     if colon and kind == "hf":
