@@ -197,3 +197,17 @@ class NLL(Part):
     def __call__(self, new: Scored, batch: Batch) -> Tensor:
         """`float[N]`."""
         return -new.logp
+
+
+@dataclass(frozen=True)
+class Entropy(Part):
+    """-H(pi) at each atom, so that a positive weight rewards a policy that stays undecided (1602.01783, section 4)."""
+
+    unit: ClassVar[Literal["atom"]] = "atom"
+    reads: ClassVar[tuple[str, ...]] = ()
+    wants: ClassVar[tuple[str, ...]] = ("entropy",)
+    silent_where: ClassVar[str | None] = None
+
+    def __call__(self, new: Scored, batch: Batch) -> Tensor:
+        """`float[N]`."""
+        return -new.extra["entropy"]

@@ -11,6 +11,8 @@ FAMILIES = {
     "selftrain": "imitation of demonstrations and of one's own best answers",
     "policy": "policy optimisation with checkable rewards",
     "critic": "policy optimisation with a value model",
+    "hints": "reinforcement with parts of worked solutions, for problems nobody solves yet",
+    "critique": "answers that are criticised and given anew",
 }
 """Families of methods, a module each, and what is common to theirs."""
 
