@@ -249,14 +249,14 @@ def test_divided_by_the_deviation_the_weight_of_brevity_does_not_matter(lam):
     assert credit(groups[1]) == pytest.approx([1 / math.sqrt(3), 1 / math.sqrt(3), -2 / math.sqrt(3)], abs=1e-4)
 
 
-def test_the_entropy_term_is_the_entropy():
+def test_a_positive_weight_of_the_entropy_term_rewards_entropy():
     h = torch.tensor([0.5, 1.5], requires_grad=True)
     logp = torch.zeros(2, requires_grad=True)
     ids = torch.zeros(2, dtype=torch.long)
     value = Entropy()(Scored(logp, {"entropy": h}), Batch([None], {}, ids, ids, ids[:1], {}))
     value.sum().backward()
-    assert value.tolist() == [0.5, 1.5]
-    assert h.grad.tolist() == [1.0, 1.0]
+    assert value.tolist() == [-0.5, -1.5]
+    assert h.grad.tolist() == [-1.0, -1.0]
     assert logp.grad is None
 
 

@@ -84,6 +84,33 @@ class Steps(Part):
         return rows, None
 
 
+@dataclass(frozen=True)
+class Take(Part):
+    """The `n` oldest traces of a store, which leave it, once it holds that many; until then no rows, and no update.
+
+    What is left waits for the next time. `Remember` fills stores.
+    """
+
+    store: str
+    n: int
+
+    def __post_init__(self) -> None:
+        require(self, "n", self.n >= 1, "1 or more")
+
+    @property
+    def reads(self) -> tuple[str, ...]:  # type: ignore[override]
+        """The store, which some part must fill."""
+        return (f"store:{self.store}",)
+
+    def __call__(self, groups: list[Group], ctx: Ctx) -> tuple[list[Trace], Sets | None]:
+        """Rows in the order they were stored."""
+        held: list[Trace] = ctx.stores[self.store]
+        if len(held) < self.n:
+            return [], None
+        rows, held[:] = held[: self.n], held[self.n :]
+        return rows, None
+
+
 def _words(trace: Trace) -> Any:
     """What makes two traces the same text: the atoms that were drawn."""
     return tuple(tuple(s.atoms.flatten().tolist()) for s in trace.actions)

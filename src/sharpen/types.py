@@ -28,8 +28,9 @@ class Problem:
     """One thing to solve.
 
     `key` names it for curricula and logs and is the same in every epoch. `prompt` is a string, a sequence of messages,
-    or whatever the actor of another modality understands. `solution` is a worked solution, one string a step, the last
-    of which gives the answer. `parent` is the key of the problem from whose trace this one was made.
+    or whatever the actor of another modality understands; a last message of the assistant's is the beginning of the
+    answer, which the model goes on with. `solution` is a worked solution, one string a step, the last of which gives
+    the answer. `parent` is the key of the problem from whose trace this one was made.
     """
 
     key: str
@@ -38,6 +39,14 @@ class Problem:
     solution: tuple[str, ...] | None = None
     info: Mapping[str, Any] = field(default_factory=dict)
     parent: str | None = None
+
+
+def opening(prompt: Any) -> tuple[Any, str]:
+    """A prompt without the beginning of the answer, and that beginning: a last message of the assistant's, else ''."""
+    last = prompt[-1] if isinstance(prompt, (list, tuple)) and prompt else None
+    if isinstance(last, Mapping) and last.get("role") == "assistant":
+        return prompt[:-1], last["content"]
+    return prompt, ""
 
 
 @dataclass(frozen=True)
@@ -125,8 +134,11 @@ class Trace:
 
     @property
     def text(self) -> str:
-        """What the model said: the text of the segments it may be trained on, in order."""
-        return "".join(s.text or "" for s in self.actions)
+        """The answer: the text of the segments that are trained or the assistant's, in order.
+
+        An answer that was begun for the model (a hint) is read whole, whoever is trained on which part of it.
+        """
+        return "".join(s.text or "" for s in self.segments if s.trainable or s.role == "assistant")
 
     @property
     def length(self) -> int:

@@ -40,7 +40,7 @@ class Actor(ABC):
 
     @abstractmethod
     def prompt(self, problem: Problem) -> list[Segment]:
-        """The context a problem starts with."""
+        """The context a problem starts with; the beginning of its answer, where its prompt gives one, comes last."""
 
     @abstractmethod
     def say(self, text: str, role: str = "user") -> Segment:

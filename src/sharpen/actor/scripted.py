@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from sharpen.actor.base import Actor, Request
 from sharpen.errors import SharpenError
-from sharpen.types import Batch, Problem, Scored, Segment, Sets, Trace
+from sharpen.types import Batch, Problem, Scored, Segment, Sets, Trace, opening
 
 
 class ScriptedActor(Actor):
@@ -36,8 +36,10 @@ class ScriptedActor(Actor):
         return Segment(torch.tensor([ord(c) for c in text], dtype=torch.long), text=text, **facts)  # type: ignore[arg-type]
 
     def prompt(self, problem: Problem) -> list[Segment]:
-        """The prompt as it is."""
-        return [self._segment(str(problem.prompt))]
+        """The prompt as it is, and the beginning of the answer where it gives one."""
+        asked, begun = opening(problem.prompt)
+        text = asked if isinstance(asked, str) else "\n".join(m["content"] for m in asked)
+        return [self._segment(text), *([self._segment(begun, role="assistant")] if begun else [])]
 
     def say(self, text: str, role: str = "user") -> Segment:
         """The text as it is."""

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from sharpen.actor.base import Actor
 from sharpen.errors import SharpenError
-from sharpen.types import Batch, Problem, Segment, Sets, Trace
+from sharpen.types import Batch, Problem, Segment, Sets, Trace, opening
 
 TURNS = ({"role": "user", "content": "."}, {"role": "assistant", "content": "."})
 """The shortest conversation."""
@@ -82,22 +82,26 @@ class TextActor(Actor):
         return self.encode(text)
 
     def prompt(self, problem: Problem) -> list[Segment]:
-        """The problem through the chat template, up to where the model's answer begins."""
-        p = problem.prompt
+        """The problem through the chat template, up to where the model goes on: the beginning of its answer, where
+        the prompt gives one, is a segment of its own.
+        """
+        p, begun = opening(problem.prompt)
+        start = [Segment(torch.tensor(self.encode(begun)), role="assistant", text=begun)] if begun else []
         key = p if isinstance(p, str) else tuple((m["role"], m["content"]) for m in p)
         if key not in self._prompts:
             messages = [{"role": "user", "content": p}] if isinstance(p, str) else p
             if len(self._prompts) > 4096:
                 self._prompts.clear()
-            tokens = self._render(messages, generate=True)
-            if len(tokens) >= self.max_context:
-                raise SharpenError(
-                    f"The prompt of problem {problem.key!r} has {len(tokens)} tokens, and the model's context holds "
-                    f"{self.max_context}, answer included. Shorten or drop that problem, or use a model with a longer "
-                    "context."
-                )
-            self._prompts[key] = torch.tensor(tokens)
-        return [Segment(self._prompts[key], role="user", text=p if isinstance(p, str) else p[-1]["content"])]
+            self._prompts[key] = torch.tensor(self._render(messages, generate=True))
+        tokens = len(self._prompts[key]) + sum(map(len, start))
+        if tokens >= self.max_context:
+            raise SharpenError(
+                f"The prompt of problem {problem.key!r} has {tokens} tokens, and the model's context holds "
+                f"{self.max_context}, answer included. Shorten or drop that problem, or use a model with a longer "
+                "context."
+            )
+        text = p if isinstance(p, str) else p[-1]["content"]
+        return [Segment(self._prompts[key], role="user", text=text), *start]
 
     def say(self, text: str, role: str = "user") -> Segment:
         """The tokens a conversation gains between the end of the model's turn and the start of its next one."""

@@ -186,23 +186,6 @@ class KL(Part):
 
 
 @dataclass(frozen=True)
-class Entropy(Part):
-    """-sum_v pi(v) log pi(v) at each atom: a term of negative weight is a bonus for it, of positive weight a penalty.
-
-    The entropy is that of the distribution the atom was drawn from, at its temperature.
-    """
-
-    unit: ClassVar[Literal["atom"]] = "atom"
-    reads: ClassVar[tuple[str, ...]] = ()
-    wants: ClassVar[tuple[str, ...]] = ("entropy",)
-    silent_where: ClassVar[str | None] = None
-
-    def __call__(self, new: Scored, batch: Batch) -> Tensor:
-        """`float[N]`."""
-        return new.extra["entropy"]
-
-
-@dataclass(frozen=True)
 class NLL(Part):
     """-log pi(atom): imitation of the rows, whoever wrote them."""
 
@@ -214,3 +197,20 @@ class NLL(Part):
     def __call__(self, new: Scored, batch: Batch) -> Tensor:
         """`float[N]`."""
         return -new.logp
+
+
+@dataclass(frozen=True)
+class Entropy(Part):
+    """-H(pi) at each atom, so that a positive weight rewards a policy that stays undecided (1602.01783, section 4).
+
+    H is the entropy of the distribution the atom was drawn from, at its temperature.
+    """
+
+    unit: ClassVar[Literal["atom"]] = "atom"
+    reads: ClassVar[tuple[str, ...]] = ()
+    wants: ClassVar[tuple[str, ...]] = ("entropy",)
+    silent_where: ClassVar[str | None] = None
+
+    def __call__(self, new: Scored, batch: Batch) -> Tensor:
+        """`float[N]`."""
+        return -new.extra["entropy"]

@@ -16,6 +16,8 @@ FAMILIES = {
     "curriculum": "choosing what to train on by what is learnt from it",
     "length": "answers no longer than they need be",
     "calibration": "knowing how likely one's own answer is to be right",
+    "hints": "reinforcement with parts of worked solutions, for problems nobody solves yet",
+    "critique": "answers that are criticised and given anew",
 }
 """Families of methods, a module each, and what is common to theirs."""
 

@@ -18,7 +18,7 @@ _walk = replace(
     collect=(Refill((Sample(16), Verify()), keep=mixed), Total(), GroupNorm()),
     updates=(
         Update(
-            (Term(PPOClip(0.2, 0.28), mean_over="atom"), Term(Entropy(), weight=-0.001, mean_over="atom")),
+            (Term(PPOClip(0.2, 0.28), mean_over="atom"), Term(Entropy(), weight=0.001, mean_over="atom")),
             minibatch=128,
         ),
     ),

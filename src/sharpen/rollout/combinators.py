@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -140,6 +141,19 @@ class Linear(Part):
     def __call__(self, progress: float) -> float:
         """The value at some progress."""
         return self.start + (self.end - self.start) * min(1.0, max(0.0, progress))
+
+
+@dataclass(frozen=True)
+class Cosine(Part):
+    """From `start` to `end` along half a cosine, slow at both ends: end + (start - end)(1 + cos(pi p)) / 2."""
+
+    start: float
+    end: float
+
+    def __call__(self, progress: float) -> float:
+        """The value at some progress p."""
+        half = (1 + math.cos(math.pi * min(1.0, max(0.0, progress)))) / 2
+        return self.end + (self.start - self.end) * half
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,10 @@ import torch
 from sharpen.batching import pack
 from sharpen.core import Part
 from sharpen.errors import SharpenError
-from sharpen.types import Group, Segment, Trace
+from sharpen.types import Group, Problem, Segment, Trace
 
 if TYPE_CHECKING:
+    from sharpen.actor.base import Actor
     from sharpen.ctx import Ctx
 
 
@@ -78,26 +79,37 @@ class Demonstrate(Part):
 
     def __call__(self, groups: list[Group], ctx: Ctx) -> list[Group]:
         """One trace a group."""
-        actor = ctx.actors[self.actor]
         for group in groups:
-            p = group.problem
-            if p.solution is None:
-                raise SharpenError(
-                    f"Problem {p.key!r} has no worked solution to imitate. Give every row one, or train with a recipe "
-                    "that "
-                    "needs only answers (grpo)."
-                )
-            group.traces.append(Trace(p, [*actor.prompt(p), actor.given("\n".join(p.solution))], agent="data"))
+            group.traces.append(demonstration(group.problem, ctx.actors[self.actor]))
         return groups
+
+
+def worked(problem: Problem) -> str:
+    """The worked solution as one text, a step a line. A problem without one is refused."""
+    if problem.solution is None:
+        raise SharpenError(
+            f"Problem {problem.key!r} has no worked solution to learn from. Give every row one, or train with a recipe "
+            "that needs only answers (grpo)."
+        )
+    return "\n".join(problem.solution)
+
+
+def demonstration(problem: Problem, actor: Actor) -> Trace:
+    """The worked solution as a trace to imitate: trainable, drawn by nobody, without a log-prob."""
+    return Trace(problem, [*actor.prompt(problem), actor.given(worked(problem))], agent="data")
 
 
 @dataclass(frozen=True)
 class Annotate(Part):
-    """Write a column scored by an actor on every trainable atom: log-probs of a reference, values, entropies."""
+    """Write a column scored by an actor on every trainable atom: log-probs of a reference, values, entropies.
+
+    With `missing`, only on segments that have no such column yet (text that was given gets what drawn text came with).
+    """
 
     actor: str
     want: str = "logp"
     into: str = "logp_ref"
+    missing: bool = False
     reads: ClassVar[tuple[str, ...]] = ("traces",)
 
     @property
@@ -109,7 +121,7 @@ class Annotate(Part):
     def __call__(self, groups: list[Group], ctx: Ctx) -> list[Group]:
         """Scores in micro-batches; a segment shared by several traces is written once per trace, to the same values."""
         actor = ctx.actors[self.actor]
-        traces = [t for g in groups for t in g.traces if t.length]
+        traces = [t for g in groups for t in g.traces if any(len(s) and self._wanted(s) for s in t.actions)]
         for chosen in pack([[i] for i in range(len(traces))], [actor.size(t) for t in traces], ctx.micro_tokens):
             some = [traces[i] for i in chosen]
             batch = actor.collate(some, torch.arange(len(some)), ())
@@ -117,7 +129,11 @@ class Annotate(Part):
             values = (scored.logp if self.want == "logp" else scored.extra[self.want]).float().cpu()
             at = 0
             for segment in (s for t in some for s in t.actions):
-                segment.put(self.into, values[at : at + len(segment)].clone())
+                if self._wanted(segment):
+                    segment.put(self.into, values[at : at + len(segment)].clone())
                 at += len(segment)
             ctx.cost.scored_tokens += len(batch)
         return groups
+
+    def _wanted(self, segment: Segment) -> bool:
+        return not (self.missing and self.into in segment.cols)
