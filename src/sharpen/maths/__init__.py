@@ -12,7 +12,7 @@ from sharpen.maths.credit import (
 )
 from sharpen.maths.divergence import entropy, js, kl, kl_estimate
 from sharpen.maths.intervals import Difference, Interval, bootstrap_mean, iqm, paired_bootstrap, wilson
-from sharpen.maths.passk import maj_at_k, majority, pass_at_k
+from sharpen.maths.passk import best_of_k, maj_at_k, majority, pass_at_k
 from sharpen.maths.ratio import log_ratio
 from sharpen.maths.segments import (
     count_by,
@@ -32,6 +32,7 @@ __all__ = [
     "Difference",
     "Interval",
     "auroc",
+    "best_of_k",
     "bootstrap_mean",
     "brier",
     "categorical",

@@ -11,6 +11,8 @@ FAMILIES = {
     "selftrain": "imitation of demonstrations and of one's own best answers",
     "policy": "policy optimisation with checkable rewards",
     "critic": "policy optimisation with a value model",
+    "reward": "reward models, and policies that follow them",
+    "preference": "learning from which of two answers is better",
 }
 """Families of methods, a module each, and what is common to theirs."""
 
