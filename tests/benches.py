@@ -14,11 +14,13 @@ import torch
 from sharpen.actor.base import Actor
 from sharpen.actor.nano import Nano, character_tokenizer, upbringing
 from sharpen.core import reads
+from sharpen.evaluate import evaluate
 from sharpen.loop import Trainer
 from sharpen.maths import sum_by
 from sharpen.rollout.edit import demonstration
 from sharpen.task.base import Task
 from sharpen.task.confident import Confident
+from sharpen.task.taste import Taste
 from sharpen.task.text import leading, said
 from sharpen.types import Problem, Segment, Trace
 from toy import Copy, nano_actor
@@ -78,6 +80,30 @@ def copied(trainer: Trainer) -> float:
             logs = actor.module(input_ids=torch.cat([context, said])[None]).logits[0, :-1].log_softmax(-1)
         total += float(logs[-2:].gather(-1, said[:, None]).sum().exp())
     return total / 10
+
+
+def _taste() -> Taste:
+    """Wishes for two or three of six letters, and preferences without noise."""
+    return Taste(2, 3, 4, 5, alphabet=6, judged=24, noise=0.0, keen=1e3, stray=0.15, sloppy=0.25)
+
+
+def _taste_base() -> dict[str, torch.Tensor]:
+    """Weights of a nano model brought up on the careless teacher's replies."""
+    nano = Nano(width=32, layers=2, heads=2, context=64, steps=200, batch=64, warmup=10)
+    model = upbringing(_taste(), nano, character_tokenizer())
+    return {n: p.detach() for n, p in model.named_parameters()}
+
+
+def _taste_actor() -> Actor:
+    return nano_actor(width=32, layers=2, max_tokens=8)
+
+
+def liked(trainer: Trainer) -> float:
+    """The mean gold of 8 replies to each problem that is held out."""
+    task = _taste()
+    _, traces = evaluate(trainer.ctx.actors["policy"], task, "test", problems=30, samples=8, ks=(1,))
+    replies = [t for some in traces for t in some[1:]]
+    return sum(t.rewards["gold"] for t in replies) / len(replies)
 
 
 COPY = Bench("copy", Copy, _copy_base, _copy_actor, copied)
@@ -251,3 +277,5 @@ def spelt(trainer: Trainer) -> float:
 
 SPELL = Bench("spell", Spell, _spell_base, _spell_actor, spelt)
 """Say three digits; the base does so one time in ten, and eight times in ten after a critique."""
+TASTE = Bench("taste", _taste, _taste_base, _taste_actor, liked)
+"""Write a text somebody would like, with a learning set of preferences."""

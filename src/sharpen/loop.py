@@ -59,7 +59,7 @@ class Trainer:
                 actors[name] = self.policy
         for name, spec in recipe.actors:
             if isinstance(spec, Value) and name not in actors:
-                actors[name] = ValueActor(_text(actors[spec.of], recipe.name))
+                actors[name] = ValueActor(_text(actors[spec.of], recipe.name), spec.spread, ctx.gen)
             if isinstance(spec, Twin) and name not in actors:
                 actors[name] = actors[spec.of].twin()
         for name, spec in recipe.actors:

@@ -189,10 +189,15 @@ class Policy(Part):
 class Value(Part):
     """A model that gives numbers: a copy of another actor's decoder with a scalar head (a critic, a reward model).
 
+    The head starts at zero, or with random weights of standard deviation `spread` (members of an ensemble must differ).
     In a program it is the same one in every recipe that names it.
     """
 
     of: str = "policy"
+    spread: float = 0.0
+
+    def __post_init__(self) -> None:
+        require(self, "spread", 0 <= self.spread < math.inf, "0 or more, and finite")
 
 
 @dataclass(frozen=True)

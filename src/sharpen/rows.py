@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import torch
+
 from sharpen.bounds import require
 from sharpen.core import Part, reads
 from sharpen.errors import SharpenError
@@ -135,8 +137,28 @@ def _total(trace: Trace) -> float:
 
 
 @dataclass(frozen=True)
+class By(Part):
+    """Selects the first trace of a group that `agent` said (`data`: one that was given)."""
+
+    agent: str
+
+    def __call__(self, group: Group) -> Trace:
+        """That trace."""
+        for trace in group.traces:
+            if trace.agent == self.agent:
+                return trace
+        raise SharpenError(
+            f"Problem {group.problem.key!r} has no trace by {self.agent!r} to compare; its traces are by "
+            f"{', '.join(dict.fromkeys(t.agent for t in group.traces))}. Add the stage that makes one, or name another."
+        )
+
+
+@dataclass(frozen=True)
 class Pairs(Part):
-    """One pair a group, `better` first; a group whose two are the same trace, or of equal reward, gives none."""
+    """One pair a group, `better` first; a group whose two are the same trace, or of equal reward, gives none.
+
+    Where all rewards are known, the column `gap` of the sets is how much more the better one earned.
+    """
 
     better: Callable[[Group], Trace] = best
     worse: Callable[[Group], Trace] = worst
@@ -146,6 +168,7 @@ class Pairs(Part):
         """Rows two by two, and the pairs of their indices."""
         rows: list[Trace] = []
         members: list[tuple[int, ...]] = []
+        gaps: list[float | None] = []
         for group in groups:
             if len(group.traces) < 2:
                 continue
@@ -154,4 +177,6 @@ class Pairs(Part):
                 continue
             members.append((len(rows), len(rows) + 1))
             rows += [one, two]
-        return rows, Sets(members)
+            gaps.append(None if one.reward is None or two.reward is None else one.reward - two.reward)
+        known = [g for g in gaps if g is not None]
+        return rows, Sets(members, {"gap": torch.tensor(known)} if len(known) == len(gaps) else {})

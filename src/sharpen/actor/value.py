@@ -20,11 +20,13 @@ from sharpen.types import Batch, Scored, Segment
 class ValueActor(TextActor):
     """A language model's decoder with a linear head on its last hidden state, which starts at zero.
 
+    With `spread` > 0 its weights start normally distributed, with that standard deviation, drawn from `gen`.
+
     It scores two extras on each trainable atom: `value`, of the prefix before the atom (a critic's baseline may not
     know the action), and `score`, of the prefix that ends with it (a reward model judges what was said).
     """
 
-    def __init__(self, like: TextActor) -> None:
+    def __init__(self, like: TextActor, spread: float = 0.0, gen: torch.Generator | None = None) -> None:
         module = copy.deepcopy(like.module["model"] if isinstance(like, ValueActor) else like.module)
         # adapters of the policy become part of its weights: a value model is trained whole
         decoder = module.merge_and_unload() if hasattr(module, "merge_and_unload") else module
@@ -36,7 +38,8 @@ class ValueActor(TextActor):
         width = decoder.config.get_text_config().hidden_size
         super().__init__(decoder, like.tokenizer, **like.options() | {"adapter": True})
         self.module = nn.ModuleDict({"model": decoder, "head": nn.Linear(width, 1)})
-        nn.init.zeros_(self.module["head"].weight)
+        start = spread * torch.randn(1, width, generator=gen) if spread else torch.zeros(1, width)
+        self.module["head"].weight.data.copy_(start)
         nn.init.zeros_(self.module["head"].bias)
         self.module.to(next(decoder.parameters()).device)
         self._kept = [n for n, p in self.module.named_parameters() if p.requires_grad]

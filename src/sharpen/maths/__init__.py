@@ -21,7 +21,7 @@ from sharpen.maths.intervals import (
     student_t,
     wilson,
 )
-from sharpen.maths.passk import maj_at_k, majority, pass_at_k
+from sharpen.maths.passk import best_of_k, maj_at_k, majority, pass_at_k
 from sharpen.maths.ratio import log_ratio
 from sharpen.maths.segments import (
     count_by,
@@ -41,6 +41,7 @@ __all__ = [
     "Difference",
     "Interval",
     "auroc",
+    "best_of_k",
     "bootstrap_mean",
     "brier",
     "categorical",

@@ -24,6 +24,31 @@ def pass_at_k(n: int, c: int, k: int) -> float:
     return (every - math.comb(n - c, k)) / every
 
 
+def best_of_k(scores: Sequence[float], values: Sequence[float], k: int) -> float:
+    """Mean value of the attempt that scores highest among k, drawn without replacement from all n.
+
+    With scores in ascending order the i-th (from 1) is the best of `C(i - 1, k - 1)` of the `C(n, k)` subsets; equal
+    scores share theirs, as if a coin decided. Unbiased for the best of k fresh attempts (2310.02743, appendix; for
+    right and wrong answers with a score that is right itself, this is `pass_at_k`). Raises ValueError unless there are
+    as many values as scores, all finite, and `1 <= k <= n`.
+    """
+    n = len(scores)
+    if len(values) != n or not 1 <= k <= n:
+        raise ValueError(f"best of k needs as many values as scores and 1 <= k <= n, not {len(values)}, n={n}, k={k}")
+    if not all(map(math.isfinite, (*scores, *values))):
+        raise ValueError("scores and values must be finite")
+    tied: dict[float, list[float]] = {}
+    for score, value in zip(scores, values, strict=True):
+        tied.setdefault(score, []).append(value)
+    every, below, total = math.comb(n, k), 0, 0.0
+    for score in sorted(tied):
+        same = tied[score]
+        won = math.comb(below + len(same), k) - math.comb(below, k)
+        total += won / every * (math.fsum(same) / len(same))
+        below += len(same)
+    return total
+
+
 def majority(answers: Sequence[A | None], weights: Sequence[float] | None = None) -> A | None:
     """The answer with most votes (or most weight); the one seen first wins a tie (2203.11171).
 

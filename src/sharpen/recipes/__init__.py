@@ -18,6 +18,8 @@ FAMILIES = {
     "calibration": "knowing how likely one's own answer is to be right",
     "hints": "reinforcement with parts of worked solutions, for problems nobody solves yet",
     "critique": "answers that are criticised and given anew",
+    "reward": "reward models, and policies that follow them",
+    "preference": "learning from which of two answers is better",
 }
 """Families of methods, a module each, and what is common to theirs."""
 

@@ -13,6 +13,7 @@ from sharpen.task.deduce import Deduce
 from sharpen.task.graph import Graph
 from sharpen.task.grid import Grid
 from sharpen.task.procedural import Procedural
+from sharpen.task.taste import Taste
 
 __all__ = [
     "Chain",
@@ -24,6 +25,7 @@ __all__ = [
     "Procedural",
     "RewardSpec",
     "Task",
+    "Taste",
     "builtin",
     "task",
 ]
@@ -31,7 +33,7 @@ __all__ = [
 
 def builtin() -> dict[str, type[Procedural]]:
     """The built-in tasks by name, in alphabetical order."""
-    return {kind.name: kind for kind in (Chain, Countdown, Deduce, Graph, Grid)}
+    return {kind.name: kind for kind in (Chain, Countdown, Deduce, Graph, Grid, Taste)}
 
 
 def task(name: str, **fields: Any) -> Procedural:

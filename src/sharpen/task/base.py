@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from sharpen.types import Problem, Trace
 
@@ -21,6 +21,14 @@ class RewardSpec:
     high: float = 1.0
     about: str = ""
     best: Literal["low", "high"] = "high"
+
+
+class Preference(NamedTuple):
+    """Two replies to a problem, the one that was preferred first."""
+
+    problem: Problem
+    chosen: str
+    rejected: str
 
 
 class Environment(ABC):
@@ -50,7 +58,8 @@ class Environment(ABC):
 class Task(ABC):
     """What a run asks of a kind of problem.
 
-    `gives` may hold `answer`, `solution` (worked, in steps), `steps` (a checker of single steps), `environment`.
+    `gives` may hold `answer`, `solution` (worked, in steps), `steps` (a checker of single steps), `environment`,
+    `pairs` (preferences between replies).
     `main` names the reward that decides whether a trace solved its problem: it did when that reward is at the top of
     its range. Splits never overlap: `train`, `test` (same difficulty), `harder` (beyond what was trained on), where
     there are such.
@@ -90,6 +99,13 @@ class Task(ABC):
     def environment(self, problem: Problem) -> Environment:
         """A fresh world for a problem. For tasks that give `environment`."""
         raise NotImplementedError(f"task {self.name!r} has no environment")
+
+    def pairs(self, split: str) -> Sequence[Preference]:
+        """Every preference between two replies that is known of a split, the same each time and in the same order.
+
+        For tasks that give `pairs`.
+        """
+        raise NotImplementedError(f"task {self.name!r} has no preferences")
 
     def solved(self, rewards: Mapping[str, float]) -> bool:
         """Whether these rewards are those of a solution."""

@@ -71,12 +71,17 @@ class Files(Rows):
                 f"(info=...)."
             )
         return Row(
-            prompt=_prompt(record[prompt], where, prompt),
+            prompt=prompt_of(record[prompt], where, prompt),
             answer=_answer(record[answer], where, answer),
             where=where,
             solution=_solution(record.get(self.solution), where, self.solution),
             info=_plain(info) if info is not None else {},
         )
+
+
+def columns(path: str) -> tuple[str, ...]:
+    """The columns of the first row of a file, none for a file without rows. Raises `SharpenError`."""
+    return tuple(map(str, next((row for _, row in records(path)), {})))
 
 
 def records(path: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -132,12 +137,14 @@ def _parquet(path: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
     import pyarrow.parquet as pq
 
     try:
-        rows = pq.read_table(path).to_pylist()
+        n = 0
+        for batch in pq.ParquetFile(path).iter_batches():
+            for row in batch.to_pylist():
+                n += 1
+                yield f"{path} row {n}", row
     except (pa.ArrowException, OSError) as err:
         said = " ".join(str(err).split())[:200]
         raise SharpenError(f"The file {path} cannot be read as Parquet: {said}. Write it again.") from None
-    for n, row in enumerate(rows, 1):
-        yield f"{path} row {n}", row
 
 
 def _column(path: str, row: Mapping[str, Any], named: str | None, usual: Sequence[str], what: str) -> str:
@@ -161,7 +168,8 @@ def _names(row: Mapping[str, Any]) -> str:
     return ", ".join(map(str, row)) or "no columns"
 
 
-def _prompt(value: Any, where: str, column: str) -> Any:
+def prompt_of(value: Any, where: str, column: str) -> Any:
+    """A prompt as read from a row: a text, or messages with `role` and `content`. Raises `SharpenError`."""
     if isinstance(value, str):
         if not value.strip():
             raise SharpenError(f"{where}: the prompt ({column!r}) is empty. Write one or remove the row.")

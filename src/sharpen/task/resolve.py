@@ -13,13 +13,15 @@ from sharpen.overrides import parse, typed_fields
 from sharpen.task import builtin
 from sharpen.task.base import Task
 from sharpen.task.confident import Confident
-from sharpen.task.files import SUFFIXES, Files
+from sharpen.task.files import SUFFIXES, Files, columns
 from sharpen.task.gym import Gym, gym_fields
 from sharpen.task.hf import HF
+from sharpen.task.preferences import Preferences, is_preferences
 
 ADAPTERS = {
     "gym:NAME": "a data set of reasoning-gym, judged by its own score_answer",
-    "FILE.jsonl, FILE.parquet": "problems of your own: a prompt and an answer a row",
+    "FILE.jsonl, FILE.parquet": "problems of your own: a prompt and an answer a row, or a prompt, a chosen and a "
+    "rejected reply",
     "hf:ID_OR_PATH": "a Hugging Face data set in the format of GSM8K or MATH",
     "FILE.py:CLASS": "a task of your own, written in Python",
     "confident:TASK": "any text task, with a confidence stated after the answer (a last line ?0 to ?9)",
@@ -33,7 +35,7 @@ def task_of(spec: str, **options: Any) -> Task:
         NAME            a built-in task
         gym:NAME        a data set of reasoning-gym; options of its own configuration are taken too
         hf:ID_OR_PATH   a Hugging Face data set in the format of GSM8K or MATH
-        FILE            a `.jsonl` or `.parquet` file
+        FILE            a `.jsonl` or `.parquet` file, of answers or (with `chosen` and `rejected`) of preferences
         FILE.py:CLASS   a subclass of `Task`; its fields, if it is a dataclass, are its options
         confident:TASK  any of these that is answered by a text, with a stated confidence; options are the task's
 
@@ -56,6 +58,8 @@ def task_of(spec: str, **options: Any) -> Task:
     if userfile.is_meant(spec):
         return _own(spec, options)
     if spec.lower().endswith(SUFFIXES):
+        if {"chosen", "rejected"} & set(options) or is_preferences(columns(spec)):
+            return Preferences(spec, **typed_fields(Preferences, options, f"Task {spec}", {"path"}))
         return Files(spec, **typed_fields(Files, options, f"Task {spec}", {"path"}))
     known = builtin()
     if spec not in known:

@@ -9,7 +9,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 from sharpen.errors import SharpenError, near
 from sharpen.task.base import Task
@@ -28,6 +28,9 @@ class Row:
     where: str
     solution: tuple[str, ...] | None = None
     info: Mapping[str, Any] = field(default_factory=dict)
+
+
+Prompted = TypeVar("Prompted", Row, Problem)
 
 
 @dataclass(frozen=True)
@@ -92,7 +95,7 @@ class Rows(Task):
             rows = _without(rows, test, notes)
             notes.append(f"{len(rows)} rows to train on and {len(test)} to test on, as given")
         else:
-            rows, test = _halved(rows, self.test_share)
+            rows, test = halved(rows, self.test_share)
             notes.append(f"{len(rows)} rows to train on and {len(test)} to test on, by the hash of their prompt")
         match = self._match([*rows, *test], notes)
         check = self._checked(match)
@@ -243,8 +246,8 @@ def _without(rows: list[Row], test: list[Row], notes: list[str]) -> list[Row]:
     return kept
 
 
-def _halved(rows: list[Row], share: float) -> tuple[list[Row], list[Row]]:
-    """Rows to train and to test on: by hash, so that a row stays when others are added; none empty if possible."""
+def halved(rows: list[Prompted], share: float) -> tuple[list[Prompted], list[Prompted]]:
+    """What to train and to test on: by hash, so that a row stays when others are added; none empty if possible."""
     place = {id(r): int(digest(r.prompt)[:13], 16) / 16**13 for r in rows}
     test = [r for r in rows if place[id(r)] < share]
     if not test and len(rows) > 1:

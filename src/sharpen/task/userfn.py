@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any
 
 from sharpen.errors import SharpenError
-from sharpen.task.base import Environment, RewardSpec, Task
+from sharpen.task.base import Environment, Preference, RewardSpec, Task
 from sharpen.task.pool import Failure, Pool
 from sharpen.types import Problem, Trace
 
@@ -189,6 +189,10 @@ class Rewarded(Task):
     def environment(self, problem: Problem) -> Environment:
         """The task's world."""
         return self.task.environment(problem)
+
+    def pairs(self, split: str) -> Sequence[Preference]:
+        """The task's preferences."""
+        return self.task.pairs(split)
 
     def solved(self, rewards: Mapping[str, float]) -> bool:
         """Whether the user's main reward reaches the threshold."""
