@@ -115,3 +115,36 @@ def test_what_a_search_lacks_is_said(train, sharpen):
     refused(sharpen(*words, "--with", "mcts"), "and run names none for it (it has trained none)")
     refused(sharpen(*words, "--with", "mcts", "--set", "MCTS.sims=0"), "MCTS.sims")
     refused(sharpen(*words, "--with", "beam", "--budget", "-1"), "is no number of tokens")
+
+
+def test_a_model_of_the_run_is_measured_as_a_judge(train, sharpen):
+    assert train("rest-mcts", "--set", "Loop.iterations=1", "--set", "MCTS.sims=2").status == 0
+    words = ("eval", "run", "--task", "chain", "--problems", "2", "--k", "1,2", "--split", "test", "--max-tokens", "6")
+    told = json.loads(sharpen(*words, "--judge", "value", "--json").out)
+    assert told["judge"] == "value"
+    found = told["evaluation"]["test"]
+    assert (found["kind"], found["steps"]["solutions"]) == ("process", 4)  # fitted at the last token of each step
+    said = sharpen(*words, "--judge", "value")
+    assert "process model value on test, 2 problems x 2 samples" in said.out
+    assert "step-error F1" in said.out
+    refused(sharpen(*words, "--judge", "rm"), "run holds no value or reward model 'rm': it has trained value.")
+
+
+def test_what_a_recipe_trained_an_actor_to_say():
+    from sharpen.cli.judging import kind_of, lines
+    from sharpen.recipes import recipe
+
+    assert kind_of(recipe("ppo"), "value") == "value"
+    assert kind_of(recipe("rest-mcts"), "value") == "process"
+    assert kind_of(recipe("rm-ppo"), "rm") == "reward"
+    report = {
+        "kind": "reward",
+        "pairs": {"n": 9, "accuracy": [0.5, 0.75, 1.0]},
+        "ranking": {"gold": [0.1, 0.2, 0.3]},
+        "best_of": {"gold": {1: [0.0, 0.5, 1.0], 2: [0.0, 0.625, 1.0]}},
+    }
+    assert lines(report) == [
+        ("held-out pairs ranked as labelled", "75.0 % (50.0 to 100.0) of 9"),
+        ("answers ranked as by gold", "20.0 % (10.0 to 30.0)"),
+        ("gold of the best of n", "1: 0.500, 2: 0.625"),
+    ]

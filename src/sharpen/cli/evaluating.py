@@ -6,6 +6,7 @@ import argparse
 import json
 import math
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,16 +14,20 @@ from rich.console import Console
 
 from sharpen.actor.text import TextActor
 from sharpen.actor.value import ValueActor
+from sharpen.cli.judging import kind_of, show_judged
 from sharpen.cli.options import add_model, add_task, model_setup, reward_options, task_options
 from sharpen.cli.screen import Screen
 from sharpen.cli.tables import show_results
 from sharpen.errors import SharpenError, near
 from sharpen.evaluate import evaluate
+from sharpen.judging import judge_report
 from sharpen.overrides import override
 from sharpen.run.directory import RunDir
 from sharpen.run.files import TEMPORARY
+from sharpen.run.manifest import rebuild
 from sharpen.run.setup import Setup, Silent, Watcher, open_policy, open_task, setup_to_measure
 from sharpen.search import SEARCHES, BestOfN, Search
+from sharpen.task.base import Task
 
 
 def add_eval(p: argparse.ArgumentParser) -> None:
@@ -56,6 +61,13 @@ def add_eval(p: argparse.ArgumentParser) -> None:
         "--set", action="append", default=[], metavar="PART.FIELD=VALUE", help="a field of the search, repeatable"
     )
     p.add_argument(
+        "--judge",
+        default="",
+        metavar="NAME",
+        help="measure a model the run trained as a judge: a reward model's pairs and best-of-n, a process model's "
+        "step-error F1, a critic's calibration",
+    )
+    p.add_argument(
         "--value",
         default="",
         metavar="NAME_OR_DIR",
@@ -66,7 +78,7 @@ def add_eval(p: argparse.ArgumentParser) -> None:
 
 def run_eval(args: argparse.Namespace) -> int:
     """Measure."""
-    args.k = args.k or ("1" if args.search else "1,4,16")
+    args.k = args.k or ("1" if args.search else "1,2,4,8,16" if args.judge else "1,4,16")
     search = search_of(args)
     try:
         ks = sorted({int(k) for k in args.k.split(",")})
@@ -90,6 +102,8 @@ def run_eval(args: argparse.Namespace) -> int:
         actor = open_policy(setup, task, watcher)
         judges = {search.value: open_judge(args, actor)} if search and search.judges else {}
         splits = args.split or [s for s in task.splits if s != "train"] or list(task.splits)
+        if args.judge:
+            return _judge(args, setup, task, actor, splits, ks)
         watcher.phase("measuring the model", len(splits), 0, "accuracy")
         for i, split in enumerate(splits):
             found[split], _ = evaluate(
@@ -119,6 +133,32 @@ def run_eval(args: argparse.Namespace) -> int:
     return 0
 
 
+def _judge(
+    args: argparse.Namespace, setup: Setup, task: Task, policy: TextActor, splits: Sequence[str], ks: Sequence[int]
+) -> int:
+    """Measure a model of a run as a judge of its policy's answers."""
+    args.value = args.judge
+    judge = open_judge(args, policy)
+    kind = kind_of(rebuild(RunDir.open(Path(args.model)).manifest()["recipe"]), args.judge)
+    found = {
+        split: judge_report(
+            judge,
+            policy,
+            task,
+            kind=kind,
+            split=split,
+            problems=args.problems,
+            samples=ks[-1],
+            ns=ks,
+            temperature=args.temperature,
+            seed=args.seed,
+        )
+        for split in splits
+    }
+    show_judged(args.judge, found, args.json)
+    return 0
+
+
 def search_of(args: argparse.Namespace) -> Search | None:
     """The search that was asked for, with its fields set."""
     if not args.search:
@@ -144,11 +184,16 @@ def open_judge(args: argparse.Namespace, policy: TextActor) -> ValueActor:
         return ValueActor.load(next(iter(found.values())), policy)
     if args.value in found:
         return ValueActor.load(found[args.value], policy)
-    there = f"it has trained {', '.join(found)}: name one with `--value`" if found else "it has trained none"
+    there = f"it has trained {', '.join(found)}" if found else "it has trained none"
+    if args.judge:
+        raise SharpenError(
+            f"{args.model} holds no value or reward model {args.judge!r}: {there}. `--judge` measures one that a run "
+            "trained; `sharpen recipes` says which recipes train some."
+        )
     raise SharpenError(
-        f"`--with {args.search}` asks a value model, and {args.model} names none for it ({there}). Measure a run of a "
-        "recipe with a value or reward model (`sharpen recipes`), give a folder with `--value`, or search without one: "
-        "`--with majority`, `--with beam`."
+        f"`--with {args.search}` asks a value model, and {args.model} names none for it ({there}). Name one that the "
+        "run trained or a folder with `--value`, measure a run of a recipe that trains one (`sharpen recipes`), or "
+        "search without: `--with majority`, `--with beam`."
     )
 
 
