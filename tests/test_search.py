@@ -185,6 +185,20 @@ def test_looking_ahead_mixes_in_the_best_value_met():
     assert (found["b\n"]["visits"], found["a\n"]["visits"]) == (1, 0)
 
 
+def test_what_is_left_of_a_budget_widens_the_tree():
+    """Answers of two tokens, two a draw: after the first draw both ways are complete and 6 of 10 tokens are left; the
+    second draw brings z (and x again), the third nothing new."""
+    steps = {"": ["x ", "y ", "z "]}
+    scores = {"x ": 0.1, "y ": 0.2, "z ": 0.3}
+    traces, cost, _ = searched(MCTS(sims=9, expand=2, squash="none", budget=10, pick="value"), scores, steps)
+    assert [t.text for t in traces] == ["x ", "y ", "z "]
+    assert traces[-1].text == "z "
+    assert cost.generated_tokens == 12  # three rounds of two answers of two tokens
+    alone, cost, _ = searched(MCTS(sims=9, expand=2, squash="none", pick="value"), scores, steps)
+    assert [t.text for t in alone] == ["x ", "y "]  # without a budget nothing is left over
+    assert cost.generated_tokens == 4
+
+
 def test_leaves_of_several_problems_are_judged_together():
     policy, critic = Walker(), Critic(SCORES)
     run_programs(

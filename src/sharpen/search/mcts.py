@@ -31,7 +31,8 @@ class MCTS(Search):
     half its own value, half the largest met (ReST-MCTS*, algorithm 2).
 
     `leaves` are selected at once, each taken for visited until its value is there, so that one batch serves several.
-    The search stops early when a complete answer is worth at least `enough`. `pick`: the complete answer of the largest
+    Where every way is complete and the budget is not spent, more is drawn below the best prefixes. The search stops
+    early when a complete answer is worth at least `enough`. `pick`: the complete answer of the largest
     value, that of the most visited path, or a vote weighted by value.
     """
 
@@ -61,14 +62,18 @@ class MCTS(Search):
         sims = 0
         while sims < self.sims and not tree.broke and not any(n.value >= self.enough for n in done):
             chosen = self._leaves(tree.root, min(self.leaves, self.sims - sims))
+            sims += max(1, len(chosen))
+            if chosen:
+                grown = await asyncio.gather(*(self._expand(tree, leaf) for leaf in chosen))
+                for leaf in chosen:
+                    for node in leaf.path():
+                        node.pending -= 1
+            elif self.budget:
+                chosen, grown = await self._widen(tree)
             if not chosen:
                 break
-            sims += len(chosen)
-            grown = await asyncio.gather(*(self._expand(tree, leaf) for leaf in chosen))
             for leaf, children in zip(chosen, grown, strict=True):
-                leaf.children = children
-                for node in leaf.path():
-                    node.pending -= 1
+                leaf.children += children
                 self._back_up(leaf, children)
                 done += [n for n in children if n.done]
         if not done:
@@ -119,6 +124,22 @@ class MCTS(Search):
             best = max(children, key=lambda n: n.value)
             best.q = (best.value + await self._look_ahead(tree, best)) / 2
         return children
+
+    async def _widen(self, tree: Tree) -> tuple[list[Node], list[list[Node]]]:
+        """Every way is complete and tokens are left: draw again below the prefix of the highest q that shows anew."""
+        inner, todo = [], [tree.root]
+        while todo:
+            node = todo.pop()
+            todo += node.children
+            inner += [node] if node.children else []
+        for node in sorted(inner, key=lambda n: -n.q):
+            if tree.broke:
+                break
+            known = {tuple(c.said[-1].atoms.tolist()) for c in node.children}
+            fresh = [c for c in await self._expand(tree, node) if tuple(c.said[-1].atoms.tolist()) not in known]
+            if fresh:
+                return [node], [fresh]
+        return [], []
 
     async def _look_ahead(self, tree: Tree, node: Node) -> float:
         """The largest value met on a greedy walk from a node."""

@@ -20,12 +20,12 @@ ABLE = Base(Nano(width=48, layers=2, heads=3, context=160, steps=450, batch=64))
 
 # ------------------------------------------------------------------ search in use
 
-SPENT = 240
-"""Generated tokens a problem: about ten answers."""
+SPENT = 200
+"""Generated tokens a problem: about nine answers."""
 
 taught = override(
     replace(rest_mcts, name="value-only", updates=rest_mcts.updates[1:]),
-    ("Loop.iterations=12", "Loop.problems=48", "AdamW.lr=1e-3", "AdamW.scale=1", "Update.minibatch=128"),
+    ("Loop.iterations=8", "Loop.problems=32", "MCTS.leaves=4", "AdamW.lr=1e-3", "AdamW.scale=1", "Update.minibatch=32"),
 )
 """ReST-MCTS* that trains the value model alone: the policy that is searched with stays the base."""
 
@@ -43,7 +43,7 @@ class Searching:
             trainer.policy,
             stage.task,
             "test",
-            problems=128,
+            problems=96,
             samples=1,
             ks=(1,),
             program=self.search,
@@ -61,7 +61,7 @@ mcts_above_best_of_n = Claim(
     source="ReST-MCTS*, arXiv 2406.03816, section 4.2",
     published="On MATH and SciBench, more right than best-of-n and tree of thoughts within the same search budget",
     arms=(
-        Arm("mcts", run=Searching(MCTS(sims=1000, expand=3, pick="value", budget=SPENT))),
+        Arm("mcts", run=Searching(MCTS(sims=1000, expand=3, leaves=2, pick="value", budget=SPENT))),
         Arm("best-of-n", run=Searching(BestOfN(n=0, budget=SPENT))),
         Arm("step-beam", run=Searching(Beam(width=3, expand=3, budget=SPENT))),
         Arm("weighted-majority", run=Searching(BestOfN(n=0, budget=SPENT, pick="weighted"))),
@@ -90,7 +90,14 @@ rest_mcts_above_rest_em = Claim(
             "rest-mcts",
             override(
                 rest_mcts,
-                (*_small, "Loop.problems=32", "AdamW.1.lr=1e-3", "AdamW.1.scale=1", "Update.0.minibatch=64"),
+                (
+                    *_small,
+                    "Loop.problems=32",
+                    "MCTS.leaves=4",
+                    "AdamW.1.lr=1e-3",
+                    "AdamW.1.scale=1",
+                    "Update.0.minibatch=64",
+                ),
             ),
         ),
         Arm(
@@ -113,7 +120,7 @@ rest_mcts_above_rest_em = Claim(
     task=STEPWISE,
     base=ABLE,
     metric="accuracy",
-    budget=Budget("generated_tokens", 300_000),
+    budget=Budget("generated_tokens", 150_000),
     evaluation=Evaluated(splits=("test", "harder")),
     comparisons=(Comparison("rest-mcts", "rest-em", "accuracy"),),
     shows=("greedy", "pass@16", "harder/accuracy"),
