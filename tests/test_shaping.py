@@ -184,17 +184,17 @@ def heated():
 
 
 def test_balance_turns_both_knobs_to_the_best_pair_of_a_probe():
-    """Of warm answers all but one are right: 4/8 x 4/5 without a threshold, 4/8 above 0; cold ones score 1/8."""
+    """Of warm answers all but one are right: 4/8 x 4/5 without a threshold, 4/8 above 0 or 0.5; cold ones score 1/8."""
     ctx, heat = heated()
     probe = (Vary(Sample(5), "temperature", "T"), Verify(), Total())
     part = Balance(probe, temperatures=(0.5, 1.0, 1.5), thresholds=(-1.0, 0.0, 0.5), problems=2)
     groups = [Group(problem()) for _ in range(3)]
     assert part(groups, ctx) == groups
     assert all(g.traces == [] for g in groups)
-    assert ctx.knobs == {"T": 1.0, "threshold": 0.0}
+    assert ctx.knobs == {"T": 1.0, "threshold": 0.5}  # the strictest of equals
     assert heat[1:] == [0.5, 1.0, 1.5]
     assert ctx.cost.traces == 30
-    assert ctx.metrics.take() == {"balance/T": 1.0, "balance/threshold": 0.0, "balance/score": 0.5}
+    assert ctx.metrics.take() == {"balance/T": 1.0, "balance/threshold": 0.5, "balance/score": 0.5}
 
 
 def test_the_round_is_sampled_and_selected_as_the_knobs_say():
