@@ -10,6 +10,7 @@ from sharpen.recipe import Method, Program, Recipe
 FAMILIES = {
     "selftrain": "imitation of demonstrations and of one's own best answers",
     "policy": "policy optimisation with checkable rewards",
+    "flow": "policies that are no language models: flow matching, through its denoising steps",
 }
 """Families of methods, a module each, and what is common to theirs."""
 

@@ -72,8 +72,8 @@ def _plan(recipe: Recipe, trainer: Trainer) -> Plan:
         rounds = stage.rounds if isinstance(stage, Refill) else 1
         for part in walk(stage):
             if isinstance(part, Sample):
-                per_group += part.n
-                generating += part.n * rounds
+                per_group += part.traces
+                generating += part.traces * rounds
             elif isinstance(part, Demonstrate):
                 per_group += 1
     problems = recipe.loop.problems
