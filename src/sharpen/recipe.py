@@ -153,9 +153,11 @@ class Update(Part):
         require(self, "minibatch", self.minibatch >= 0, "0 (all rows at once) or more")
 
     def wire(self, wiring: Wiring) -> None:
-        """An update reads what its rows and losses read."""
+        """An update reads what its rows and losses read; a loss may need something of the task."""
         self.rows.wire(wiring)
         for term in self.terms:
+            if isinstance(term.loss, Part):
+                wiring.require(term.loss)
             for column in term.columns:
                 if not wiring.holds(column):
                     wiring.refuse(type(term.loss).__name__, column)

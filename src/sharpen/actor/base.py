@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -33,6 +34,8 @@ class Actor(ABC):
     """How far the log-probs of rollout and training may differ, in the mean over atoms."""
     max_context: int = 0
     """The most atoms of a trace, prompt and answer together (0: no limit)."""
+    max_tokens: int = 0
+    """The most atoms of one drawn segment where nobody asks for another number (0: what the context leaves)."""
 
     @abstractmethod
     def decode(self, tokens: Sequence[int]) -> str:
@@ -41,6 +44,10 @@ class Actor(ABC):
     @abstractmethod
     def prompt(self, problem: Problem) -> list[Segment]:
         """The context a problem starts with; the beginning of its answer, where its prompt gives one, comes last."""
+
+    def start(self, rng: random.Random) -> list[Segment]:
+        """What a draw begins with besides the prompt: nothing, or the starting noise of a denoising chain."""
+        return []
 
     @abstractmethod
     def say(self, text: str, role: str = "user") -> Segment:

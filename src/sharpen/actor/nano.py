@@ -125,25 +125,34 @@ def nano_base(task: Task, nano: Nano | None = None, watch: Callable[[int, float]
     logging.disable_progress_bar()  # a run shows its own progress
     tokenizer = character_tokenizer()
     model = upbringing(task, nano, tokenizer, watch)
+
+    def write(made: Path) -> None:
+        model.save_pretrained(made, safe_serialization=True)
+        tokenizer.save_pretrained(made)
+
+    keep(folder, write)
+    return folder
+
+
+def keep(folder: Path, write: Callable[[Path], None]) -> None:
+    """Put what `write` leaves in an empty folder at `folder`, whole or not at all; the first of two processes wins."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         made = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".making-"))
         try:
-            model.save_pretrained(made, safe_serialization=True)
-            tokenizer.save_pretrained(made)
+            write(made)
             if not folder.exists():
                 os.rename(made, folder)
         finally:
             shutil.rmtree(made, ignore_errors=True)
     except (OSError, SafetensorError) as error:
         if (folder / "config.json").exists():  # another process was faster
-            return folder
+            return
         why = getattr(error, "strerror", None) or error
         raise SharpenError(
             f"The base model could not be kept in {folder.parent}: {why}. Set SHARPEN_CACHE to a folder where you may "
             "write and where there is room."
         ) from error
-    return folder
 
 
 def upbringing(task: Task, nano: Nano, tokenizer: Any, watch: Callable[[int, float], None] | None = None) -> Any:

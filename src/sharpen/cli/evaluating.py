@@ -12,6 +12,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from sharpen.actor.base import Actor
 from sharpen.actor.text import TextActor
 from sharpen.actor.value import ValueActor
 from sharpen.cli.judging import kind_of, show_judged
@@ -134,7 +135,7 @@ def run_eval(args: argparse.Namespace) -> int:
 
 
 def _judge(
-    args: argparse.Namespace, setup: Setup, task: Task, policy: TextActor, splits: Sequence[str], ks: Sequence[int]
+    args: argparse.Namespace, setup: Setup, task: Task, policy: Actor, splits: Sequence[str], ks: Sequence[int]
 ) -> int:
     """Measure a model of a run as a judge of its policy's answers."""
     args.value = args.judge
@@ -175,8 +176,10 @@ def search_of(args: argparse.Namespace) -> Search | None:
     return replace(search, budget=args.budget or search.budget, **free)  # type: ignore[arg-type]
 
 
-def open_judge(args: argparse.Namespace, policy: TextActor) -> ValueActor:
+def open_judge(args: argparse.Namespace, policy: Actor) -> ValueActor:
     """The value or reward model that a search asks: a folder, or one that the run trained."""
+    if not isinstance(policy, TextActor):
+        raise SharpenError("A value model judges texts, and this policy draws none: measure it without a search.")
     if args.value and (Path(args.value) / "head.safetensors").exists():
         return ValueActor.load(Path(args.value), policy)
     found = {p.parent.name: p.parent for p in sorted(Path(args.model).glob("actors/*/head.safetensors"))}

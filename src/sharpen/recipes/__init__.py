@@ -20,6 +20,7 @@ FAMILIES = {
     "critique": "answers that are criticised and given anew",
     "reward": "reward models, and policies that follow them",
     "preference": "learning from which of two answers is better",
+    "flow": "policies that are no language models: flow matching, through its denoising steps",
 }
 """Families of methods, a module each, and what is common to theirs."""
 

@@ -23,6 +23,7 @@ from sharpen.task.base import Environment, Task
 from sharpen.types import Problem, Sampling, Segment, Trace
 
 T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
 SCORED_AT_ONCE = 16384
 """Atoms of the contexts that a model judges in one pass."""
 
@@ -164,6 +165,10 @@ class Play:
         """The context the problem (or another one) starts with."""
         return self.actors[self.actor].prompt(problem or self.problem)
 
+    def start(self) -> list[Segment]:
+        """What a draw begins with besides the prompt: the starting noise of a flow policy, nothing elsewhere."""
+        return self.actors[self.actor].start(self.rng)
+
     def say(self, text: str, role: str = "user") -> Segment:
         """Given text that follows: an observation, a critique."""
         return self.actors[self.actor].say(text, role)
@@ -193,10 +198,30 @@ Program = Callable[[Play], Awaitable[Trace | list[Trace]]]
 """An `async def` from a Play to a trace, or to the traces of one episode."""
 
 
+def gives(n: int) -> Callable[[F], F]:
+    """Declare that a program gives `n` traces a run (1 where nothing is declared), so that plans count them."""
+
+    def mark(program: F) -> F:
+        program.traces = n  # type: ignore[attr-defined]
+        return program
+
+    return mark
+
+
 async def answer(play: Play) -> Trace:
     """One answer to the problem."""
-    context = play.prompt()
-    drawn = await play.sample(context)
+    context = [*play.prompt(), *play.start()]
+    return _ended(play, context, await play.sample(context))
+
+
+@gives(2)
+async def twins(play: Play) -> list[Trace]:
+    """Two answers to the problem from one beginning (D3PO, 2311.13231: both chains of a pair start at one noise)."""
+    context = [*play.prompt(), *play.start()]
+    return [_ended(play, context, s) for s in await asyncio.gather(play.sample(context), play.sample(context))]
+
+
+def _ended(play: Play, context: list[Segment], drawn: Segment) -> Trace:
     return Trace(play.problem, [*context, drawn], end="length" if drawn.info.get("end") == "length" else "stop")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from sharpen.bounds import require
 from sharpen.core import Part
@@ -20,7 +20,8 @@ class Sample(Part):
     """`n` more traces for every group.
 
     Without a `program` the task decides: an episode in its environment if it has one, else one answer. `max_tokens` 0
-    leaves the limit of one segment to the run.
+    leaves the limit of one segment to the run. `method` says how a flow policy adds noise: by Flow-GRPO's SDE or by its
+    learnt head (`sharpen.actor.flow`); its `max_tokens` are denoising steps, and `temperature` multiplies the noise.
     """
 
     n: int = 16
@@ -29,6 +30,7 @@ class Sample(Part):
     max_tokens: int = 0
     actor: str = "policy"
     program: Program | None = None
+    method: Literal["sample", "sde", "learnt-noise"] = "sample"
     writes: ClassVar[tuple[str, ...]] = ("traces", "logp_old")
 
     def __post_init__(self) -> None:
@@ -37,12 +39,22 @@ class Sample(Part):
         require(self, "top_p", 0 < self.top_p <= 1, "above 0 and at most 1")
         require(self, "max_tokens", self.max_tokens >= 0, "0 (the run's limit) or more")
 
+    @property
+    def needs(self) -> tuple[str, ...]:  # type: ignore[override]
+        """Latents, where the noise of a flow policy is named."""
+        return () if self.method == "sample" else ("latent",)
+
+    @property
+    def traces(self) -> int:
+        """How many traces a group gets: `n` runs of a program, each of as many as it declares."""
+        return self.n * int(getattr(self.program, "traces", 1))
+
     def __call__(self, groups: list[Group], ctx: Ctx) -> list[Group]:
         """Traces join their group in order."""
         runs = run_programs(
             self.program or natural(ctx.task),
             [g.problem for g in groups for _ in range(self.n)],
-            Sampling(self.temperature, self.top_p, max_tokens=self.max_tokens),
+            Sampling(self.temperature, self.top_p, max_tokens=self.max_tokens, method=self.method),
             task=ctx.task,
             actors=ctx.actors,
             actor=self.actor,

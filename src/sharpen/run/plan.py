@@ -72,7 +72,7 @@ def _plan(recipe: Recipe, trainer: Trainer) -> Plan:
     problems = recipe.loop.problems
     per_group = generating = probing = 0
     for stage in recipe.collect:
-        drawn = sum(part.n for part in walk(stage) if isinstance(part, Sample))
+        drawn = sum(part.traces for part in walk(stage) if isinstance(part, Sample))
         rounds = stage.rounds if isinstance(stage, (Refill, SampleUntil)) else 1
         if isinstance(stage, Balance):
             probing += drawn * len(stage.temperatures) * min(stage.problems, problems)

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from sharpen.actor.base import Actor
+from sharpen.actor.flow import FlowActor, is_flow, load_flow
+from sharpen.actor.flowbase import FlowNano, flow_base
 from sharpen.actor.language import LanguageActor
 from sharpen.actor.load import ModelSetup, load_language, wrap
 from sharpen.actor.nano import Nano, character_tokenizer, nano_base, nano_model
+from sharpen.actor.velocity import velocity_field
 from sharpen.errors import SharpenError
 from sharpen.recipe import Method
 from sharpen.run.directory import RunDir
 from sharpen.run.manifest import rebuild
 from sharpen.task.base import Task
+from sharpen.task.latent import Latent, latent_task
 from sharpen.task.resolve import task_of
 
 
@@ -139,36 +144,66 @@ def open_task(setup: Setup) -> Task:
     return task
 
 
-def open_policy(setup: Setup, task: Task, watcher: Watcher | None = None) -> LanguageActor:
-    """The model; `nano` is trained for the task on first use."""
-    source: str | Path = setup.model
+def open_policy(setup: Setup, task: Task, watcher: Watcher | None = None) -> Actor:
+    """The model; `nano` is trained for the task on first use.
+
+    A task of latents has a flow policy, any other a language model; a model of the other kind is refused.
+    """
+    latent = latent_task(task)
     made = setup.model == "nano"
+    source: str | Path = setup.model
     if made:
-        nano = Nano()
         watch = watcher or Silent()
-        begun = False
-
-        def progress(step: int, loss: float) -> None:
-            nonlocal begun
-            if not begun:
-                watch.phase("training the nano base model (once, then kept)", nano.steps)
-                begun = True
-            watch.update(step, {"loss": loss})
-
-        source = nano_base(task, nano, progress)
+        source = _flow_base(latent, watch) if latent else _nano_base(task, watch)
     try:
-        actor = load_language(source, setup.model_setup)
+        return load_flow(source, setup.model_setup) if latent else _language(source, setup, task)
     except SharpenError as error:
         if not made or "could not be loaded" not in str(error):
             raise
         raise SharpenError(f"{error} It was made by sharpen and kept: delete {source} to have it made anew.") from error
-    return fitted(actor, task)
 
 
-def sketch_policy(setup: Setup, task: Task) -> LanguageActor:
+def _nano_base(task: Task, watch: Watcher) -> Path:
+    nano = Nano()
+    return nano_base(task, nano, _progress(watch, nano.steps))
+
+
+def _flow_base(task: Latent, watch: Watcher) -> Path:
+    nano = FlowNano()
+    return flow_base(task, nano, _progress(watch, nano.length(task)))
+
+
+def _progress(watch: Watcher, total: int) -> Callable[[int, float], None]:
+    """What tells a watcher how a base model learns; it hears nothing of one that was kept."""
+    begun = False
+
+    def progress(step: int, loss: float) -> None:
+        nonlocal begun
+        if not begun:
+            watch.phase("training the nano base model (once, then kept)", total)
+            begun = True
+        watch.update(step, {"loss": loss})
+
+    return progress
+
+
+def _language(source: str | Path, setup: Setup, task: Task) -> LanguageActor:
+    if is_flow(source):
+        raise SharpenError(
+            f"The model {str(source)!r} is a flow policy, which draws latents, and task {task.name!r} is answered in "
+            "text. Give a language model, or a task with latents (`sharpen tasks` says what each gives)."
+        )
+    return fitted(load_language(source, setup.model_setup), task)
+
+
+def sketch_policy(setup: Setup, task: Task) -> Actor:
     """The model as far as a plan needs it: `nano` is built and not trained, so nothing is written."""
     if setup.model != "nano":
         return open_policy(setup, task)
+    latent = latent_task(task)
+    if latent:
+        config = FlowNano().config(latent)
+        return FlowActor(velocity_field(config), config, max_tokens=setup.model_setup.max_tokens)
     return fitted(wrap(nano_model(Nano()), character_tokenizer(), setup.model_setup), task)
 
 

@@ -41,7 +41,7 @@ def known(recipe: Method, manifest: Mapping[str, Any]) -> diagnose.Known:
     own = max((s.max_tokens for s in samples), default=0)
     limit = {"max_tokens": own, "limit": "--set Sample.max_tokens="} if own else {"max_tokens": manifest["max_tokens"]}
     return diagnose.Known(
-        samples=max((s.n for s in samples), default=0),
+        samples=max((s.traces for s in samples), default=0),
         recipes=frozenset(all_recipes()),
         options=options(recipe),
         **limit,

@@ -10,8 +10,11 @@ from sharpen.task.base import Environment, RewardSpec, Task
 from sharpen.task.chain import Chain
 from sharpen.task.countdown import Countdown
 from sharpen.task.deduce import Deduce
+from sharpen.task.digits import Digits
 from sharpen.task.graph import Graph
 from sharpen.task.grid import Grid
+from sharpen.task.latent import Latent
+from sharpen.task.points import Points
 from sharpen.task.procedural import Procedural
 from sharpen.task.taste import Taste
 
@@ -19,9 +22,12 @@ __all__ = [
     "Chain",
     "Countdown",
     "Deduce",
+    "Digits",
     "Environment",
     "Graph",
     "Grid",
+    "Latent",
+    "Points",
     "Procedural",
     "RewardSpec",
     "Task",
@@ -31,12 +37,12 @@ __all__ = [
 ]
 
 
-def builtin() -> dict[str, type[Procedural]]:
+def builtin() -> dict[str, type[Procedural] | type[Latent]]:
     """The built-in tasks by name, in alphabetical order."""
-    return {kind.name: kind for kind in (Chain, Countdown, Deduce, Graph, Grid, Taste)}
+    return {kind.name: kind for kind in (Chain, Countdown, Deduce, Digits, Graph, Grid, Points, Taste)}
 
 
-def task(name: str, **fields: Any) -> Procedural:
+def task(name: str, **fields: Any) -> Procedural | Latent:
     """A built-in task with these fields. SharpenError for a wrong name, field or value."""
     known = builtin()
     if name not in known:

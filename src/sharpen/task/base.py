@@ -59,7 +59,8 @@ class Task(ABC):
     """What a run asks of a kind of problem.
 
     `gives` may hold `answer`, `solution` (worked, in steps), `steps` (a checker of single steps), `environment`,
-    `pairs` (preferences between replies).
+    `pairs` (preferences between replies), and `latent`: its answers are latents, drawn by a flow policy
+    (`sharpen.task.latent`).
     `main` names the reward that decides whether a trace solved its problem: it did when that reward is at the top of
     its range. Splits never overlap: `train`, `test` (same difficulty), `harder` (beyond what was trained on), where
     there are such.

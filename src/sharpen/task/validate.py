@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Any
 
 from sharpen.errors import SharpenError
 from sharpen.task.base import Task
 from sharpen.task.checks import TEXT_CHECKS, Check, judge, lines_of, shown, steps
+from sharpen.task.drawn import LATENT_CHECKS
 from sharpen.task.worlds import WORLD_CHECKS
 from sharpen.types import Problem
 
@@ -98,7 +100,8 @@ def validate(task: Task, n: int = 200, *, rng: random.Random) -> Report:
     """Try to break a task with `n` problems of each split.
 
     A check that does not apply (no solutions, no steps, one split) has `passed` None. A check that raises has failed,
-    and its example is the error. Tasks with an environment are judged by episodes, all others by texts.
+    and its example is the error. Tasks with an environment are judged by episodes, tasks of latents by latents, all
+    others by texts.
     """
     if n < 2:
         raise SharpenError(f"A task is validated on at least 2 problems of each split, and n is {n}. Ask for more.")
@@ -108,11 +111,16 @@ def validate(task: Task, n: int = 200, *, rng: random.Random) -> Report:
         failed = Check("draw", False, "problems can be drawn", example=f"{type(error).__name__}: {error}")
         return Report(task.name, (failed,))
     mixed = [p for some in zip(*drawn.values(), strict=True) for p in some]
-    of_problems = (*WORLD_CHECKS, steps) if "environment" in task.gives else TEXT_CHECKS
+    of_problems: Sequence[Callable[[Task, Sequence[Problem], random.Random], Check]] = TEXT_CHECKS
+    if "environment" in task.gives:
+        of_problems = (*WORLD_CHECKS, steps)
+    elif "latent" in task.gives:
+        of_problems = LATENT_CHECKS
     checks = []
-    for check in (splits, repeats, room, *of_problems):
+    todo: list[tuple[Callable[..., Check], Any]] = [(check, drawn) for check in (splits, repeats, room)]
+    for check, shown_ in [*todo, *((check, mixed) for check in of_problems)]:
         try:
-            checks.append(check(task, drawn if check in (splits, repeats, room) else mixed, rng))
+            checks.append(check(task, shown_, rng))
         except Exception as error:
             name = check.__name__.replace("_", " ")
             about = (check.__doc__ or "").strip().rstrip(".")
