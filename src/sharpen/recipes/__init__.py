@@ -11,6 +11,7 @@ FAMILIES = {
     "selftrain": "imitation of demonstrations and of one's own best answers",
     "policy": "policy optimisation with checkable rewards",
     "critic": "policy optimisation with a value model",
+    "process": "rewards for steps: process reward models, and policies trained against them",
 }
 """Families of methods, a module each, and what is common to theirs."""
 
