@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -279,3 +280,62 @@ SPELL = Bench("spell", Spell, _spell_base, _spell_actor, spelt)
 """Say three digits; the base does so one time in ten, and eight times in ten after a critique."""
 TASTE = Bench("taste", _taste, _taste_base, _taste_actor, liked)
 """Write a text somebody would like, with a learning set of preferences."""
+
+
+class Count(Task):
+    """Count on by three, a number a line: `3?` is answered by `4`, `5`, `#6` (after 9 comes 0).
+
+    The teacher forgets to count on in a line out of four, and says the last number again.
+    """
+
+    name = "count"
+    gives = frozenset({"answer", "solution", "steps"})
+
+    def _problem(self, d: int) -> Problem:
+        lines = (f"{(d + 1) % 10}", f"{(d + 2) % 10}", f"#{(d + 3) % 10}")
+        return Problem(f"count:{d}", f"{d}?", lines[-1][1:], lines, {"start": d})
+
+    def draw(self, split: str, rng: random.Random) -> Problem:
+        return self._problem(rng.randrange(10))
+
+    def fixed(self, split: str, n: int) -> list[Problem]:
+        return [self._problem(d) for d in range(min(n, 10))]
+
+    def verify(self, problem: Problem, trace: Trace) -> dict[str, float]:
+        return {"correct": float(trace.text.split("\n")[-1] == f"#{problem.answer}")}
+
+    def check_steps(self, problem: Problem, steps: Sequence[str]) -> list[bool]:
+        said = [str(problem.info["start"]), *(s.removesuffix("\n").removeprefix("#") for s in steps)]
+        return [a.isdigit() and b == str((int(a) + 1) % 10) for a, b in itertools.pairwise(said)]
+
+    def lesson(self, rng: random.Random):
+        problem = self.draw("train", rng)
+        value, lines = problem.info["start"], []
+        for mark in ("", "", "#"):
+            value = value if rng.random() < 0.25 else (value + 1) % 10
+            lines.append(f"{mark}{value}")
+        return problem, tuple(lines)
+
+
+def _count_base() -> dict[str, torch.Tensor]:
+    """Weights of a nano model brought up on the careless counting: right about half of the time."""
+    nano = Nano(width=32, layers=2, heads=2, context=64, steps=120, batch=48, lr=5e-3, warmup=10)
+    return {n: p.detach() for n, p in upbringing(Count(), nano, character_tokenizer()).named_parameters()}
+
+
+def _count_actor() -> Actor:
+    return nano_actor(width=32, layers=2, max_tokens=12)
+
+
+def counted(trainer: Trainer) -> float:
+    """The exact probability of the worked solution, averaged over the ten problems."""
+    actor = trainer.ctx.actors["policy"]
+    traces = [Trace(p, [*actor.prompt(p), actor.given("\n".join(p.solution or ()))]) for p in Count().fixed("test", 10)]
+    with torch.no_grad():
+        batch = actor.collate(traces, torch.arange(len(traces)), ())
+        logp = actor.score(batch).logp
+    return float(torch.zeros(len(traces)).index_add(0, batch.trace, logp).exp().mean())
+
+
+COUNT = Bench("count", Count, _count_base, _count_actor, counted)
+"""Count on by three, a step a line; the base is right about half of the time."""

@@ -12,6 +12,7 @@ from sharpen.maths import (
     last_of,
     max_by,
     mean_by,
+    softmax_by,
     spread,
     suffix_sum_by,
     sum_by,
@@ -45,6 +46,19 @@ def test_golden_reductions():
     assert spread(torch.tensor([5, 6, 7, 8]), IDS).tolist() == [5, 5, 7, 5, 7, 8]
     assert is_last(IDS).tolist() == [False, False, False, True, True, True]
     assert last_of(torch.tensor([1, 0, 1, 0])).tolist() == [3, 2]
+
+
+def test_softmax_inside_units_golden():
+    """Units 0 and 2 hold log 1, log 2, log 5 and 1000, 1000 - log 3; unit 3 one entry."""
+    x = torch.tensor([0.0, math.log(2), 1000.0, math.log(5), 1000.0 - math.log(3), -3.0], dtype=torch.float64)
+    torch.testing.assert_close(softmax_by(x, IDS), torch.tensor([1 / 8, 2 / 8, 3 / 4, 5 / 8, 1 / 4, 1.0]).double())
+    assert softmax_by(x[:0], IDS[:0]).tolist() == []
+
+
+def test_softmax_gradient_stays_in_its_unit():
+    x = torch.tensor([0.0, math.log(3), 5.0], dtype=torch.float64, requires_grad=True)
+    softmax_by(x, torch.tensor([0, 0, 1]))[0].backward()
+    torch.testing.assert_close(x.grad, torch.tensor([3 / 16, -3 / 16, 0.0]).double())  # p (1 - p), -p q
 
 
 def test_max_ignores_the_starting_value():

@@ -67,6 +67,13 @@ def max_by(x: Tensor, ids: Tensor, n: int | None = None, *, empty: float = -torc
     return x.new_full((count_units(ids, n),), empty).scatter_reduce(0, ids, x, "amax", include_self=False)
 
 
+def softmax_by(x: Tensor, ids: Tensor) -> Tensor:
+    """Softmax inside each unit, `[N]`: `out[i] = exp(x[i]) / sum of exp(x[j]) over j of the unit of i`, in (0, 1]."""
+    high = max_by(x.detach(), ids)[ids]  # no exponent is above 0
+    e = (x - high).exp()
+    return e / sum_by(e, ids)[ids]
+
+
 def spread(values: Tensor, ids: Tensor) -> Tensor:
     """One value per unit, `[n]`, back to its entries: `out[i] = values[ids[i]]`, `[N]`, of any dtype.
 
