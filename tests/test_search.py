@@ -141,24 +141,31 @@ def test_step_beam_follows_the_values_and_beam_the_likelihood():
 
 
 def test_mcts_reaches_the_answer_that_values_hide_behind_a_worse_first_step():
-    """By hand, uct with c = 0 is greedy on q. Root: a .3, b .2. Leaf a: x .1, y .15, q(a) = .125. Then b (.2): z .25,
-    c .8, q(b) = .525. Then c (.8 of z .25): w .9, q(c) = .9, q(b) = (.25 + .9) / 2."""
-    traces, _, _ = searched(MCTS(sims=4, expand=2, c=0.0, squash="none", pick="value"), SCORES)
+    """By hand, c = 0 and no bonus: greedy on q, the best new child counts as visited. Root: a .3, b .2. Then a: x .1,
+    y .15, so q(a) = .15. Then b, never visited: z .25, c .8, q(b) = .8. Then c: w .9, so q(c) = q(b) = .9."""
+    traces, _, _ = searched(MCTS(sims=4, expand=2, c=0.0, unvisited=0.0, squash="none", pick="value"), SCORES)
     assert traces[-1].text == "b\nc\nw"
     by_text = {t.text: t for t in traces}
     assert set(by_text) == {"a\nx", "a\ny", "b\nz", "b\nc\nw"}
     a, b = by_text["a\nx"].actions[0], by_text["b\nz"].actions[0]
     assert by_text["a\ny"].actions[0] is a  # traces of a tree share segments
-    assert (a.info["visits"], a.info["q"]) == (3, pytest.approx(0.125))
-    assert (b.info["visits"], b.info["q"]) == (4, pytest.approx((0.25 + 2 * 0.9) / 3))
+    assert (a.info["visits"], a.info["q"]) == (2, pytest.approx(0.15))
+    assert (b.info["visits"], b.info["q"]) == (2, pytest.approx(0.9))
     c = by_text["b\nc\nw"].actions[1]
     assert (c.info["visits"], c.info["q"]) == (2, pytest.approx(0.9))
 
 
-def test_uct_explores_by_visits():
-    """c is large: after a was expanded (3 visits against 1 of b) b comes next though its value is less."""
-    _, _, critic = searched(MCTS(sims=3, expand=2, c=10.0, squash="none"), SCORES)
-    assert [sorted(x) for x in critic.asked] == [["a\n", "b\n"], ["a\nx", "a\ny"], ["b\nc\n", "b\nz"]]
+def test_uct_goes_first_where_it_has_not_been_and_then_by_visits():
+    """The bonus of 1 sends the second round to b (.2 + 1 against .3 + 10 sqrt(2 ln 1)). Both then have one visit, and b
+    the larger q (.8): c. Before the fourth round b has 2 of 3 visits: .9 + 10 sqrt(ln 3) against .3 + 10 sqrt(2 ln
+    3)."""
+    _, _, critic = searched(MCTS(sims=4, expand=2, c=10.0, squash="none"), SCORES)
+    assert [sorted(x) for x in critic.asked] == [
+        ["a\n", "b\n"],
+        ["b\nc\n", "b\nz"],
+        ["b\nc\nw"],
+        ["a\nx", "a\ny"],
+    ]
 
 
 def test_puct_backs_up_what_the_oracle_says():
@@ -176,12 +183,11 @@ def test_puct_backs_up_what_the_oracle_says():
 
 
 def test_looking_ahead_mixes_in_the_best_value_met():
-    """Of a .3 and b .2 the walk goes on from a: its best child y is worth .15, so the most met is a's own .3; from b it
-    would meet .8."""
+    """Of a .1 and b .2 the walk goes on from b, one draw a step: z, worth .25."""
     scores = {**SCORES, "a\n": 0.1}
-    traces, _, _ = searched(MCTS(sims=1, expand=2, ahead=1, squash="none", unvisited="first"), scores)
+    traces, _, _ = searched(MCTS(sims=1, expand=2, ahead=3, squash="none"), scores)
     found = {s.text: s.info for t in traces for s in t.actions}
-    assert found["b\n"]["q"] == pytest.approx((0.2 + 0.8) / 2)
+    assert found["b\n"]["q"] == pytest.approx((0.2 + 0.25) / 2)
     assert (found["b\n"]["visits"], found["a\n"]["visits"]) == (1, 0)
 
 

@@ -37,7 +37,7 @@ rest_mcts = Recipe(
     "how far each step of the tree is from one.",
     source_of="ReST-MCTS*, arXiv 2406.03816, sections 3.1 to 3.3 (algorithms 1 and 2), and its released code",
     source=Uniform(),
-    collect=(Sample(1, program=MCTS(expand=3, ahead=2, unvisited="first", pick="value")), Verify(), TreeTargets()),
+    collect=(Sample(1, program=MCTS(expand=3, ahead=3, pick="value")), Verify(), TreeTargets()),
     updates=(
         _imitate,
         Update(
@@ -52,10 +52,11 @@ rest_mcts = Recipe(
     loop=Loop(iterations=20, problems=128),
     actors=(("policy", Policy()), ("value", Value("policy"))),
     origins={
-        "MCTS.expand": "3 samples an expansion (section 4)",
-        "MCTS.ahead": "2 greedy steps, mixed half and half (released code)",
-        "MCTS.unvisited": "first, as in the released code",
-        "MCTS.sims": "40 in the released code; 16 here",
+        "MCTS.expand": "3 (released code)",
+        "MCTS.c": "0.7 (released code)",
+        "MCTS.unvisited": "1 (released code)",
+        "MCTS.ahead": "3 steps of one draw, mixed half and half (released code)",
+        "MCTS.sims": "the paper searches until a token budget; 16 here",
         "Traces.where": "answers of a value below 0.2 are left out (released code)",
         "ValueFit.kind": "cross-entropy to the quality, which lies in [0, 1]; the paper fits it by squared error",
         "Loop.reset": "none: each round goes on from the last; the value model begins untrained, at 1/2 everywhere",

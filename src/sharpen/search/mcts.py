@@ -17,18 +17,18 @@ from sharpen.types import Trace
 class MCTS(Search):
     """`sims` times: select a leaf, draw `expand` next steps (equal ones are one), judge them, back values up.
 
-    `select="uct"`: the child with the largest q + c sqrt(2 ln N / n). `puct`: q + c p sqrt(N) / (1 + n) with p the
-    mean probability of the step's tokens (AlphaMath, 2405.03553, eq. 5). A child that was never visited has its value
-    for q, and comes before all others where `unvisited="first"` (ReST-MCTS*, 2406.03816, and its released code). A
-    complete answer is never selected again.
+    `select="uct"`: the child with the largest q + c sqrt(2 ln N / n), where a child that was never visited has its
+    value and `unvisited` instead (ReST-MCTS*, 2406.03816, algorithm 2, and its released code). `puct`: q + c p
+    sqrt(N) / (1 + n) with p the mean probability of the step's tokens and q the value of a child never visited
+    (AlphaMath, 2405.03553, eq. 5). A complete answer is never selected again.
 
-    `backup="child_mean"`: each new child counts as a visit (only the best one where the unvisited come first), and the
-    q of an inner node is the visit-weighted mean of its children's (ReST-MCTS*). `mean`: q is the mean of what was
-    backed up through a node, which is the value of each node when it is expanded and that of each complete answer when
-    it is found (AlphaMath, section 3.2).
+    `backup="child_mean"`: the best of the new children counts as visited, and the q of an inner node is the
+    visit-weighted mean of its children's (ReST-MCTS*). `mean`: q is the mean of what was backed up through a node,
+    which is the value of each node when it is expanded and that of each complete answer when it is found (AlphaMath,
+    section 3.2).
 
-    `ahead` > 0 carries the best new child on greedily for so many steps (the best of `expand` draws each); its q is
-    half its own value, half the largest met (ReST-MCTS*, algorithm 2).
+    `ahead` > 0 carries the best new child on for so many steps, one draw each; its q is half its own value, half the
+    largest met on that walk (ReST-MCTS*, released code).
 
     `leaves` are selected at once, each taken for visited until its value is there, so that one batch serves several.
     Where every way is complete and the budget is not spent, more is drawn below the best prefixes. The search stops
@@ -38,11 +38,11 @@ class MCTS(Search):
 
     sims: int = 16
     expand: int = 4
-    c: float = 1.0
+    c: float = 0.7
     select: Literal["uct", "puct"] = "uct"
     backup: Literal["child_mean", "mean"] = "child_mean"
     ahead: int = 0
-    unvisited: Literal["first", "value"] = "value"
+    unvisited: float = 1.0
     leaves: int = 1
     enough: float = math.inf
     pick: Literal["value", "visits", "weighted"] = "weighted"
@@ -52,6 +52,7 @@ class MCTS(Search):
         require(self, "sims", self.sims >= 1, "1 or more")
         require(self, "expand", self.expand >= 1, "1 or more")
         require(self, "c", self.c >= 0, "0 or more")
+        require(self, "unvisited", self.unvisited >= 0, "0 or more (inf: before all others)")
         require(self, "ahead", self.ahead >= 0, "0 or more")
         require(self, "leaves", self.leaves >= 1, "1 or more")
 
@@ -108,9 +109,9 @@ class MCTS(Search):
         n = node.visits + node.pending
         if self.select == "puct":
             return node.q + self.c * node.prior * math.sqrt(total) / (1 + n)
-        if n == 0 and self.unvisited == "first":
-            return math.inf
-        return node.q + self.c * math.sqrt(2 * math.log(max(total, 1)) / max(n, 1))
+        if n == 0:
+            return node.q + self.unvisited
+        return node.q + self.c * math.sqrt(2 * math.log(max(total, 1)) / n)
 
     # ------------------------------------------------------------------ expansion and backup
 
@@ -142,16 +143,14 @@ class MCTS(Search):
         return [], []
 
     async def _look_ahead(self, tree: Tree, node: Node) -> float:
-        """The largest value met on a greedy walk from a node."""
-        most = node.value
-        for _ in range(self.ahead):
-            if node.done or tree.broke:
-                break
-            steps = await tree.grow(node, self.expand)
-            await tree.judge(steps)
-            node = max(steps, key=lambda n: n.value)
-            most = max(most, node.value)
-        return most
+        """The largest value met on a walk from a node, its own where it cannot walk."""
+        met: list[float] = []
+        at = node
+        while len(met) < self.ahead and not at.done and not tree.broke:
+            [at] = await tree.grow(at, 1)
+            await tree.judge([at])
+            met.append(at.value)
+        return max(met, default=node.value)
 
     def _back_up(self, leaf: Node, children: list[Node]) -> None:
         path = leaf.path()
@@ -164,11 +163,9 @@ class MCTS(Search):
                     node.visits += 1
                     node.q += (value - node.q) / node.visits
             return
-        fresh = [max(children, key=lambda n: n.q)] if self.unvisited == "first" else children
-        for child in fresh:
-            child.visits = 1
+        max(children, key=lambda n: n.value).visits += 1
         for node in reversed(path):
-            node.visits += len(fresh)
+            node.visits += 1
             weight = sum(c.visits for c in node.children)
             node.q = sum(c.visits * c.q for c in node.children) / weight
 
