@@ -13,6 +13,7 @@ import torch
 from sharpen.actor.base import Actor
 from sharpen.actor.nano import Nano, character_tokenizer, upbringing
 from sharpen.evaluate import evaluate
+from sharpen.judging import judge_report
 from sharpen.loop import Trainer
 from sharpen.task.base import Task
 from sharpen.task.taste import Taste
@@ -72,8 +73,8 @@ def copied(trainer: Trainer) -> float:
 
 
 def _taste() -> Taste:
-    """Wishes for two or three of six letters, and preferences without noise."""
-    return Taste(2, 3, 4, 5, alphabet=6, judged=24, noise=0.0, keen=1e3, stray=0.15, sloppy=0.25)
+    """Wishes for two to four of ten letters, and preferences without noise."""
+    return Taste(2, 4, 5, 6, alphabet=10, judged=240, noise=0.0, keen=1e3, stray=0.15, sloppy=0.25)
 
 
 def _taste_base() -> dict[str, torch.Tensor]:
@@ -100,3 +101,10 @@ COPY = Bench("copy", Copy, _copy_base, _copy_actor, copied)
 
 TASTE = Bench("taste", _taste, _taste_base, _taste_actor, liked)
 """Write a text somebody would like, with a learning set of preferences."""
+
+
+def ranked(trainer: Trainer) -> float:
+    """How often a reward model scores the chosen one of two held-out replies higher."""
+    task = _taste()
+    report = judge_report(trainer.ctx.actors["rm"], trainer.policy, task, problems=2, samples=2)
+    return float(report["pairs"]["accuracy"][1])
