@@ -16,6 +16,7 @@ from sharpen.actor.base import Actor
 from sharpen.actor.nano import Nano, character_tokenizer, upbringing
 from sharpen.core import reads
 from sharpen.evaluate import evaluate
+from sharpen.judging import judge_report
 from sharpen.loop import Trainer
 from sharpen.maths import sum_by
 from sharpen.rollout.edit import demonstration
@@ -84,8 +85,8 @@ def copied(trainer: Trainer) -> float:
 
 
 def _taste() -> Taste:
-    """Wishes for two or three of six letters, and preferences without noise."""
-    return Taste(2, 3, 4, 5, alphabet=6, judged=24, noise=0.0, keen=1e3, stray=0.15, sloppy=0.25)
+    """Wishes for two to four of ten letters, and preferences without noise."""
+    return Taste(2, 4, 5, 6, alphabet=10, judged=240, noise=0.0, keen=1e3, stray=0.15, sloppy=0.25)
 
 
 def _taste_base() -> dict[str, torch.Tensor]:
@@ -339,3 +340,8 @@ def counted(trainer: Trainer) -> float:
 
 COUNT = Bench("count", Count, _count_base, _count_actor, counted)
 """Count on by three, a step a line; the base is right about half of the time."""
+def ranked(trainer: Trainer) -> float:
+    """How often a reward model scores the chosen one of two held-out replies higher."""
+    task = _taste()
+    report = judge_report(trainer.ctx.actors["rm"], trainer.policy, task, problems=2, samples=2)
+    return float(report["pairs"]["accuracy"][1])

@@ -52,7 +52,7 @@ def shrunk(r: Recipe, iterations: int, problems: int = 16, minibatch: int = 0, l
     return replace(r, loop=replace(r.loop, iterations=iterations, problems=problems), updates=updates)
 
 
-def small_program(name: str, *parts: dict[str, int]) -> Program:
+def small_program(name: str, *parts: dict[str, float]) -> Program:
     """A built-in program, each of its recipes made small by the arguments of `shrunk`."""
     p = recipe(name)
     assert isinstance(p, Program)

@@ -172,3 +172,7 @@ def test_only_the_given_texts_are_trained_and_micro_batches_add_up():
         grads.append(torch.cat([p.grad.flatten() for _, p in trainer.policy.parameters()]))
     torch.testing.assert_close(grads[0], grads[1], rtol=1e-4, atol=1e-6)
     assert float(grads[0].abs().max()) > 1e-3
+
+
+def test_the_base_of_the_bench_has_much_to_learn():
+    assert 0.46 < TASTE.measure(TASTE.trainer(recipe("dpo"))) < 0.5

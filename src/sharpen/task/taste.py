@@ -122,7 +122,7 @@ class Taste(Procedural):
         while sorted(one) == sorted(two):
             two = self.careless(problem, rng)
         gap = self.gold(problem, one) - self.gold(problem, two)
-        first = rng.random() < 1 / (1 + math.exp(-self.keen * gap))
+        first = rng.random() < (1 + math.tanh(self.keen * gap / 2)) / 2  # the sigmoid, which cannot overflow so
         if rng.random() < self.noise:
             first = not first
         return Preference(problem, one, two) if first else Preference(problem, two, one)

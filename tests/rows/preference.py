@@ -1,0 +1,38 @@
+"""Rows of the family preference."""
+
+from dataclasses import replace
+
+from benches import TASTE
+from row import Row, small, small_program
+from rows.reward import FIT
+
+ROWS = [
+    Row(
+        small("dpo", 30, problems=48, lr=5e-4),
+        reach=0.99,
+        state=("rng", "weights", "learners"),  # one minibatch an iteration: nothing is shuffled
+        bench=TASTE,
+        broken=lambda r: replace(r, collect=()),
+        because="Pair reads 'logp_ref'",
+    ),
+    Row(
+        small("iterative-dpo", 8, problems=32, minibatch=8),
+        reach=0.78,
+        broken=lambda r: replace(r, collect=tuple(s for s in r.collect if type(s).__name__ != "Total")),
+        because="Pairs reads 'reward'",
+    ),
+    Row(
+        small_program("online-dpo", FIT, {"iterations": 6, "problems": 32, "minibatch": 8, "lr": 3e-4}),
+        reach=0.99,
+        state=("rng", "gen", "weights"),
+        bench=TASTE,
+        broken=lambda p: replace(p, recipes=(replace(p.recipes[1], actors=p.recipes[1].actors[:2]),)),
+        because="Judge asks the actor 'rm'",
+    ),
+    Row(
+        small("spin", 12, problems=64, minibatch=32),
+        reach=0.82,
+        broken=lambda r: replace(r, actors=r.actors[:1]),
+        because="Annotate asks the actor 'opponent'",
+    ),
+]
