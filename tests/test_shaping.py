@@ -11,6 +11,7 @@ from sharpen.actor.scripted import ScriptedActor
 from sharpen.credit.peers import GroupNorm
 from sharpen.ctx import Ctx
 from sharpen.errors import SharpenError
+from sharpen.loop import Trainer
 from sharpen.loss.policy import Entropy
 from sharpen.recipes import recipe
 from sharpen.reward.calibration import Brier, calibration, laid_out
@@ -20,6 +21,7 @@ from sharpen.rollout.balance import Balance, balance
 from sharpen.rollout.combinators import Vary, all_solved, any_solved
 from sharpen.rollout.sample import Sample
 from sharpen.rollout.select import KeepBest, SampleUntil, Thin
+from sharpen.run.plan import plan
 from sharpen.task.confident import Confident
 from sharpen.task.text import said
 from sharpen.types import Batch, Group, Problem, Scored, Segment, Trace
@@ -210,6 +212,18 @@ def test_the_round_is_sampled_and_selected_as_the_knobs_say():
 def test_a_probe_must_be_judged():
     with pytest.raises(SharpenError, match="Balance reads 'reward'"):
         replace(recipe("b-star"), collect=(Balance((Sample(2), Verify())), *recipe("b-star").collect[1:]))
+
+
+def test_plans_count_what_is_drawn_and_what_is_trained_on():
+    """4 rounds of 8 answers to 32 problems, 4 of them kept; 15 probes of 64 problems x 16 beside 256 x 16."""
+
+    def bounds(name):
+        (found,) = plan(Trainer(recipe(name), Copy(), nano_actor(max_tokens=4)))
+        return found.traces, found.generated, found.updates[0]["rows"]
+
+    assert bounds("reinforce-ada") == (128, 32 * 32 * 4, 128)
+    assert bounds("b-star") == (4096, (15 * 64 * 16 + 4096) * 4, 4096)
+    assert bounds("dapo") == (512, 512 * 8 * 4, 512)
 
 
 # ---------------------------------------------------------------- length

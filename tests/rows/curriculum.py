@@ -5,10 +5,11 @@ from dataclasses import replace
 from benches import GRADED
 from row import Row, small
 from sharpen.rollout.sample import Sample
+from sharpen.source.bandit import Bandit
 
 ROWS = [
     Row(
-        small("sec", 40, minibatch=128),
+        replace(small("sec", 40, minibatch=128), source=Bandit(tau=0.05)),
         reach=0.9,
         bench=GRADED,
         state=("rng", "gen", "weights", "learners", "states"),

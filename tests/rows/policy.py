@@ -33,7 +33,13 @@ ROWS = [
             "topr": 0.9,
             "opmd": 0.85,
             "dapo": 0.9,
-            "reinforce-ada": 0.9,
         }.items()
+    ),
+    Row(
+        small("reinforce-ada", 30),
+        reach=0.85,
+        state=("rng", "weights", "learners"),  # one step takes all rows, so nothing is shuffled
+        broken=lambda r: replace(r, collect=(*r.collect[:2], r.collect[3])),
+        because="PPOClip reads 'adv'",
     ),
 ]

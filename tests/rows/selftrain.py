@@ -3,10 +3,9 @@
 from dataclasses import replace
 
 from row import Row, small
+from sharpen.overrides import override
 from sharpen.reward.verify import Total
 from sharpen.rollout.sample import Sample
-
-_b_star = small("b-star", 30, minibatch=4)
 
 ROWS = [
     Row(
@@ -29,9 +28,7 @@ ROWS = [
         because="Total reads 'reward:*'",
     ),
     Row(
-        replace(
-            _b_star, collect=(replace(_b_star.collect[0], temperatures=(0.5, 1.0), problems=8), *_b_star.collect[1:])
-        ),
+        override(small("b-star", 30, minibatch=4), ["Sample.n=8", "Balance.temperatures=0.5,1", "Balance.problems=8"]),
         reach=0.85,
         broken=lambda r: replace(r, collect=(replace(r.collect[0], stages=r.collect[0].stages[:1]), *r.collect[1:])),
         because="Balance reads 'solved'",

@@ -19,7 +19,7 @@ def add_task(p: argparse.ArgumentParser, default: str | None = "chain") -> None:
         "--task",
         default=default,
         metavar="T",
-        help="a built-in task, gym:NAME, a .jsonl or .parquet file, hf:ID, or FILE.py:CLASS",
+        help="a built-in task, gym:NAME, a .jsonl or .parquet file, hf:ID, FILE.py:CLASS, or confident:TASK",
     )
     add_task_options(p)
 

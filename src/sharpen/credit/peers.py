@@ -69,7 +69,7 @@ class Blend(Part):
 
     A' = (x - mean) / standard deviation of the reward `of` over its group; a group whose standard deviation is at most
     `floor` keeps its credit, for there x tells nothing apart. Before iteration `start` all do. LaSeR, 2510.14943,
-    section 3.4, and its released code.
+    and its released code.
     """
 
     of: str = "self"

@@ -16,7 +16,7 @@ class ProbeFit(Part):
     """(log pi(z) - goal)^2 at each token z that `Probe` appended: meant for a term `where="probe"`.
 
     With goal = base + verdict / beta and the weight beta^2 w of the column `balance` (`weight_by`) this is
-    w (beta (log pi(z) - base) - verdict)^2: LaSeR, 2510.14943, eq. 9.
+    w (beta (log pi(z) - base) - verdict)^2: LaSeR, 2510.14943, and its released code.
     """
 
     unit: ClassVar[Literal["atom"]] = "atom"

@@ -19,7 +19,7 @@ rlcr = replace(
     parent="dr-grpo",
     about="State with each answer how likely it is to be right, and earn by the answer as well as by how good that "
     "statement was (a Brier score). Needs a task with a stated confidence (confident:TASK).",
-    source_of="RLCR, arXiv 2507.16806, section 3 (eq. 2), and its released code",
+    source_of="RLCR, arXiv 2507.16806, and its released code",
     collect=(
         Sample(32),
         Verify(),
@@ -45,7 +45,7 @@ laser = replace(
     parent="grpo",
     about="The log-prob of one unused token after the end of an answer is fitted to the verdict on it, at the price of "
     "one token; what it says then joins the credit.",
-    source_of="LaSeR, arXiv 2510.14943, section 3, and its released code",
+    source_of="LaSeR, arXiv 2510.14943, and its released code",
     collect=(Sample(8), Verify(), Total(), Probe(start=200), GroupNorm(), Blend(start=400)),
     updates=(
         Update(

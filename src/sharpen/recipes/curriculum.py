@@ -13,7 +13,7 @@ sec = replace(
     parent="grpo",
     about="GRPO whose problems come from the categories that taught most lately: a bandit over categories, rewarded by "
     "the mean absolute credit of their answers.",
-    source_of="Self-evolving curriculum, arXiv 2505.14970, section 3 and algorithm 1",
+    source_of="Self-evolving curriculum, arXiv 2505.14970, and copies of its code",
     source=Bandit(),
     origins={
         "Bandit.rate": "alpha = 0.5 (copies of the released code)",
@@ -31,7 +31,7 @@ mopps = replace(
     parent="grpo",
     about="GRPO on the problems whose chance of being solved, drawn from a belief about each, is nearest to one half; "
     "nothing is sampled to find out.",
-    source_of="MoPPS, arXiv 2507.04632, section 4, and its released code",
+    source_of="MoPPS, arXiv 2507.04632, and its released code",
     source=Posterior(),
     origins={
         "Posterior.pool": "8 candidates for each problem taken (released scripts)",

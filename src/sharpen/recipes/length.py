@@ -23,7 +23,7 @@ _walk = replace(
         ),
     ),
     origins={
-        "Refill.keep": "groups all right or all wrong are drawn again, as in DAPO (section 3.2)",
+        "Refill.keep": "groups all right or all wrong are drawn again, as in DAPO",
         "PPOClip.high": "clip-higher as in DAPO; 0.28 from there (2503.14476, section 4.1)",
         "Term.entropy.weight": "the report gives no value; 0.001 here, a usual one",
     },
@@ -35,7 +35,7 @@ concise = Program(
     parent="dapo",
     about="Learn to be right first, by DAPO with an entropy bonus; then, more briefly, on every group that has a right "
     "answer, where shortness earns something only in groups that are all right.",
-    source_of="ConciseR, arXiv 2505.21178, section 3",
+    source_of="ConciseR, arXiv 2505.21178 (the text; no code was released)",
     recipes=(
         _walk,
         replace(

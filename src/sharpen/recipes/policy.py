@@ -228,7 +228,7 @@ reinforce_ada = replace(
         "SampleUntil.positive": "half of the 4 answers trained on: the balanced rule; 1, and negative=0, is the "
         "positive-focused one",
         "Thin.n": "4 (released code)",
-        "GroupNorm.scale": "none in the script that was released, std in the paper's equation; before Thin, so that "
+        "GroupNorm.scale": "none in the released script; its code knows std as well. It stands before Thin, so that "
         "the mean is over everything drawn",
         "PPOClip.high": "0.28 (released script)",
     },

@@ -76,7 +76,7 @@ b_star = replace(
     parent="expert-iteration",
     about="Expert iteration that sets its own temperature and selection threshold before each round, by how many "
     "different right answers a probe with them selects and how few wrong ones.",
-    source_of="B-STaR, arXiv 2412.17256, section 3, and its released code",
+    source_of="B-STaR, arXiv 2412.17256, and its released code",
     collect=(
         Balance((_heated, Verify(), Total())),
         _heated,

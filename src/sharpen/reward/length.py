@@ -53,7 +53,7 @@ class Brevity(Part):
     """The reward `brevity`, 1 - n / L in [0, 1], of each of the n tokens long answers of a group that passes `when`.
 
     L is the longest answer the run allows. In other groups it is 0: length counts only where it costs nothing, for
-    instance once all answers of a group are right (ConciseR, 2505.21178, section 3.3).
+    instance once all answers of a group are right (ConciseR, 2505.21178).
     """
 
     when: Callable[[Group], bool] = all_solved

@@ -21,7 +21,7 @@ class Probe(Part):
     """Append a token z that no text holds to each answer that ended by itself; `self` is what z says of the answer.
 
     `self` = clip(beta (log pi(z | x, y) - base), 0, 1), where x, y is all that stands before, the end of the turn
-    included (LaSeR, 2510.14943, eq. 7 and 10). `base` is the reference's log-prob of z there, or `constant` where one
+    included (LaSeR, 2510.14943). `base` is the reference's log-prob of z there, or `constant` where one
     is given: the paper finds it nearly the same after every answer (-23 for Qwen2.5, -25 for OctoThinker) and saves
     the pass. z is the actor's spare token, or the one called `token`. An answer that was cut off, or that fills the
     model's context, gets no token, and `self` is 0.

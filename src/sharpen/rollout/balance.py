@@ -30,7 +30,7 @@ class Balance(Part):
     their own that are thrown away afterwards; they sample at the knob `T` (`Vary(Sample(...), "temperature", "T")`)
     and give a total reward, which the `thresholds` are compared with. The knobs hold until this part turns them again;
     of equal scores the strictest threshold wins, then the first temperature. What the probe costs is counted, its
-    metrics are not logged. B-STaR, 2412.17256, section 3.2 and its released code; there the threshold is chosen anew
+    metrics are not logged. B-STaR, 2412.17256, and its released code; there the threshold is chosen anew
     on all that was sampled.
     """
 
@@ -79,7 +79,7 @@ class Balance(Part):
 def balance(group: Group, threshold: float, target: int = 8) -> float:
     """min(n' / n*, 1) n' / n: of the n different answers above the threshold n' are right, and n* = `target` would do.
 
-    High where many different answers are selected and most of them are right (2412.17256, eq. 3); 0 where none is
+    High where many different answers are selected and most of them are right (B-STaR, 2412.17256); 0 where none is
     selected. Repeats are removed before either is counted, as in the released code.
     """
     chosen = best(group, threshold)

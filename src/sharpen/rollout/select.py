@@ -64,7 +64,7 @@ class Thin(Part):
     """At most `n` traces of each group: n // 2 right ones, the rest wrong, more of one kind where the other is short.
 
     Those drawn first stay, right ones before wrong ones. What was computed over the whole group (credit) is kept
-    (2510.04996, section 3.3, and its released code).
+    (2510.04996 and its released code).
     """
 
     n: int = 4

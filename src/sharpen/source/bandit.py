@@ -22,7 +22,7 @@ TRIES = 10_000
 
 @reads("adv")
 def mean_credit(group: Group) -> float:
-    """How much a group teaches: the mean of |A| over its answers, of each over its tokens (2505.14970, section 3.1).
+    """How much a group teaches: the mean of |A| over its answers, of each over its tokens (SEC, 2505.14970).
 
     Of a group with the solve rate p and two verdicts this is about 2 sqrt(p (1 - p)) where credit is divided by the
     group's standard deviation (GRPO): highest at one half, but flat, 0.6 still at 0.1. Without the division (Dr. GRPO)
@@ -40,8 +40,8 @@ class Bandit(Part):
     Kinds (arms) are the values of `by` in the info of the first `size` fixed problems of the split; a problem of a
     kind is one that the task draws, drawn again until it is of the kind. After each iteration
     Q_c <- (1 - rate) Q_c + rate x mean of `signal` over the groups of c, weighed by their answers (SEC, 2505.14970,
-    section 3.2 and algorithm 1: a bandit that moves); Q begins at 0. A kind without groups in an iteration keeps its
-    Q, or moves towards 0 with `absent="decay"`, as in the released code. Every share is logged as `arm/KIND`.
+    a bandit whose arms change); Q begins at 0. A kind without groups in an iteration keeps its Q, or moves towards 0
+    with `absent="decay"`, as in copies of the released code. Every share is logged as `arm/KIND`.
     """
 
     by: str = "category"
