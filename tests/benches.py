@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -286,7 +285,7 @@ TASTE = Bench("taste", _taste, _taste_base, _taste_actor, liked)
 class Count(Task):
     """Count on by three, a number a line: `3?` is answered by `4`, `5`, `#6` (after 9 comes 0).
 
-    The teacher forgets to count on in a line out of four, and says the last number again.
+    Only this is right. The teacher loses the thread in one of four lines before the last: it writes `x` there, and does not count on.
     """
 
     name = "count"
@@ -303,18 +302,23 @@ class Count(Task):
         return [self._problem(d) for d in range(min(n, 10))]
 
     def verify(self, problem: Problem, trace: Trace) -> dict[str, float]:
-        return {"correct": float(trace.text.split("\n")[-1] == f"#{problem.answer}")}
+        return {"correct": float(trace.text == "\n".join(problem.solution or ()))}
 
     def check_steps(self, problem: Problem, steps: Sequence[str]) -> list[bool]:
-        said = [str(problem.info["start"]), *(s.removesuffix("\n").removeprefix("#") for s in steps)]
-        return [a.isdigit() and b == str((int(a) + 1) % 10) for a, b in itertools.pairwise(said)]
+        value, judged = problem.info["start"], []
+        for step in steps:
+            said = step.removesuffix("\n").removeprefix("#")
+            judged.append(said == str((value + 1) % 10))
+            value = int(said) if len(said) == 1 and said.isdigit() else value
+        return judged
 
     def lesson(self, rng: random.Random):
         problem = self.draw("train", rng)
         value, lines = problem.info["start"], []
         for mark in ("", "", "#"):
-            value = value if rng.random() < 0.25 else (value + 1) % 10
-            lines.append(f"{mark}{value}")
+            lost = not mark and rng.random() < 0.25
+            value = value if lost else (value + 1) % 10
+            lines.append("x" if lost else f"{mark}{value}")
         return problem, tuple(lines)
 
 
