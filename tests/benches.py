@@ -154,4 +154,4 @@ def spelt(trainer: Trainer) -> float:
 
 
 SPELL = Bench("spell", Spell, _spell_base, _spell_actor, spelt)
-"""Say three digits; the base does so one time in ten, and eight times in ten after a critique."""
+"""Say three digits; the base does so about one time in ten, and about six times in ten after a critique."""
