@@ -8,20 +8,18 @@ import torch
 from sharpen.actor.scripted import ScriptedActor
 from sharpen.ctx import Ctx
 from sharpen.errors import SharpenError
-from sharpen.loop import Trainer
-from sharpen.loss.policy import Entropy, PPOClip
-from sharpen.recipe import Loop, Term
+from sharpen.loss.policy import PPOClip
+from sharpen.recipe import Loop
 from sharpen.recipes import recipe
 from sharpen.reduction import count, numerator
 from sharpen.reward.verify import Verify
 from sharpen.rollout.combinators import Cosine, Vary, When, all_failed
-from sharpen.rollout.edit import Annotate, demonstration
-from sharpen.rollout.hints import Hint, Prefix, Remember, TopEntropy, hinted
+from sharpen.rollout.edit import Annotate
+from sharpen.rollout.hints import Hint, Prefix, TopEntropy, hinted
 from sharpen.rollout.sample import Sample
-from sharpen.rows import Take
 from sharpen.task.chain import Chain
 from sharpen.types import Batch, Group, Problem, Sampling, Scored, Segment, Trace
-from toy import Copy, nano_actor
+from toy import nano_actor
 
 CHAIN = Chain(2, 2, 3, 3)
 PROBLEM = CHAIN.problem("3+4*7", 2, ("3+4=7", "7*7=9", "#9"), "9", expression="3+4*7")
@@ -115,6 +113,13 @@ def test_a_group_that_no_hint_helps_keeps_the_longest():
         groups = stage(groups, ctx)
     assert groups[0].problem.prompt[-1]["content"] == WHOLE[:10]
     assert [t.actions[0].cols["adv"].tolist() for t in groups[0].traces] == [[0.0]] * 8
+
+
+def test_hinted_answers_are_drawn_as_the_stage_says():
+    """The temperature of hinted rollouts is that of the bare ones."""
+    ctx = context(ScriptedActor(completing))
+    groups = When(all_failed, (Hint(0.5), Sample(2, temperature=0.7), Verify()))([Group(PROBLEM)], ctx)
+    assert groups[0].traces[0].actions[0].drawn == Sampling(0.7)
 
 
 # ---------------------------------------------------------------- prefixes
@@ -248,85 +253,3 @@ def test_a_prefix_nobody_scored_is_refused_by_a_ratio():
     batch.cols["adv"] = torch.ones(len(batch))
     with pytest.raises(SharpenError, match="behaviour log-prob is unknown"):
         PPOClip()(actor.score(batch), batch)
-
-
-# ---------------------------------------------------------------- stores
-
-
-def test_a_store_gives_its_oldest_once_it_is_full():
-    ctx = context(ScriptedActor(lambda text, rng: "?"), name="relift")
-    take, remember = Take("hard", 3), Remember()
-
-    def group(key, solved):
-        p = Problem(key, key, key, (key,))
-        return Group(p, [Trace(p, [], solved=s) for s in solved])
-
-    assert take([], ctx) == ([], None)
-    remember([group("a", [False, False]), group("b", [True, False]), group("c", [False])], ctx)
-    assert take([], ctx) == ([], None)
-    remember([group("d", [False]), group("e", [False])], ctx)
-    assert ctx.metrics.take()["store/hard"] == 3.0  # the mean of 2 and 4
-    rows, sets = take([], ctx)
-    assert [t.text for t in rows] == ["a", "c", "d"]
-    assert sets is None
-    assert [t.text for t in ctx.stores["hard"]] == ["e"]
-    assert take([], ctx) == ([], None)
-    assert all(t.agent == "data" and t.actions[0].trainable and t.actions[0].logp is None for t in rows)
-    with pytest.raises(SharpenError, match="Take: n is 0"):
-        Take("hard", 0)
-
-
-def test_relift_imitates_only_when_enough_is_stored():
-    """Four problems an iteration that an untrained model never solves; six are imitated at a time."""
-    r = recipe("relift")
-    r = replace(r, loop=Loop(5, 4), updates=(r.updates[0], replace(r.updates[1], rows=Take("hard", 6))))
-    trainer = Trainer(r, CHAIN, nano_actor(max_tokens=3))
-    seen = [trainer.step().metrics for _ in range(5)]
-    assert [m["rows/imitate"] for m in seen] == [0, 6, 6, 0, 6]  # 4, 8 - 6, 6 - 6, 4, 8 - 6
-    assert [m["store/hard"] for m in seen] == [4, 8, 6, 4, 8]
-    assert [m["rows/reinforce"] for m in seen] == [32] * 5
-    assert [x.steps for x in trainer.learners] == [5, 3]
-    assert len(trainer.ctx.stores["hard"]) == 2
-
-
-def test_relift_takes_the_unclipped_ratio():
-    loss = recipe("relift").updates[0].terms[0].loss
-    batch = Batch(
-        [None], {"logp_old": torch.tensor([0.1, 0.1]).log(), "adv": torch.tensor([1.0, -1.0])}, *[None] * 3, {}
-    )
-    batch.ids = lambda unit: torch.arange(2)
-    logp = torch.tensor([0.5, 0.01]).log().requires_grad_()
-    out = loss(Scored(logp), batch)
-    out.sum().backward()
-    torch.testing.assert_close(out.detach(), torch.tensor([-5.0, 0.1]))
-    torch.testing.assert_close(logp.grad, torch.tensor([-5.0, 0.1]))
-    assert isinstance(loss, PPOClip)
-
-
-def test_entropy_is_a_bonus_on_every_atom():
-    """-H of a plain softmax, and a step against its gradient makes the policy less sure."""
-    actor = nano_actor()
-    trace = demonstration(Copy().fixed("test", 1)[0], actor)
-    batch = actor.collate([trace], torch.tensor([0]), ())
-
-    def loss():
-        return Entropy()(actor.score(batch, Entropy().wants), batch)
-
-    ids = torch.cat([s.atoms for s in trace.segments])
-    logs = actor.module(input_ids=ids[None]).logits[0, len(trace.segments[0]) - 1 : -1].log_softmax(-1).detach()
-    before = loss()
-    torch.testing.assert_close(before.detach(), (logs.exp() * logs).sum(-1), atol=1e-4, rtol=0)
-    before.mean().backward()
-    with torch.no_grad():
-        for _, p in actor.parameters():
-            p -= 0.1 * p.grad
-        assert float(loss().mean()) < float(before.detach().mean()) - 1e-3
-    assert recipe("relift").updates[1].terms[1] == Term(Entropy(), weight=1e-3, mean_over="atom")
-
-
-def test_hints_stay_out_of_evaluation_and_keep_the_sampling():
-    """The temperature of hinted rollouts is that of the bare ones."""
-    ctx = context(ScriptedActor(completing))
-    groups = When(all_failed, (Hint(0.5), Sample(2, temperature=0.7), Verify()))([Group(PROBLEM)], ctx)
-    assert groups[0].traces[0].actions[0].drawn == Sampling(0.7)
-    assert CHAIN.fixed("test", 3)[0].parent is None

@@ -6,6 +6,7 @@ from benches import SPELL
 from row import Row, small
 from sharpen.rollout.combinators import When, all_failed
 from sharpen.rollout.hints import Hint, Remember
+from sharpen.rollout.sample import Sample
 from sharpen.rows import Take
 
 
@@ -14,9 +15,11 @@ def without(recipe, kind):
 
 
 def _relift():
-    r = small("relift", 20, minibatch=64, lr=2e-3)
+    """Four answers a problem, so that many fail, and demonstrations four at a time, so that some always wait."""
+    r = small("relift", 20, minibatch=32, lr=2e-3)
     reinforce, imitate = r.updates
-    return replace(r, updates=(reinforce, replace(imitate, rows=Take("hard", 16), minibatch=0)))
+    imitate = replace(imitate, rows=Take("hard", 4), minibatch=0)
+    return replace(r, collect=(Sample(4), *r.collect[1:]), updates=(reinforce, imitate))
 
 
 ROWS = [

@@ -21,7 +21,7 @@ class Shaped(Part):
 
     Unknown are atoms that were given, and those moved here from another context. f rises steeply at small pi: its
     gradient by log pi is f (1 - f), greatest at pi = gamma, and falls off at atoms that are likely already (LUFFY,
-    2504.14945, section 3.3; Critique-GRPO, 2506.03106, section 4). Nothing is clipped.
+    2504.14945; Critique-GRPO, 2506.03106, `compute_token_on_off_policy_loss` of its released code). Nothing is clipped.
     """
 
     gamma: float = 0.1

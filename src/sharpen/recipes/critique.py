@@ -18,7 +18,7 @@ critique_grpo = replace(
     parent="dr-grpo",
     about="Each answer is criticised and given anew; the best of the new ones joins the group as if it had been said "
     "at once, and is learnt from most where it is unlikely.",
-    source_of="Critique-GRPO, arXiv 2506.03106, section 4, and its released code",
+    source_of="Critique-GRPO, arXiv 2506.03106, as in its released loss, rollout and script",
     collect=(Sample(7), Verify(), Refine(), Total(), GroupNorm(scale="none")),
     updates=(Update((Term(Shaped(), mean_over="horizon"), Term(Entropy(), weight=1e-3, mean_over="atom"))),),
     origins={

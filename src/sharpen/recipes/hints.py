@@ -23,7 +23,7 @@ ghpo = replace(
     parent="grpo",
     about="When no answer to a problem is right, the first quarter of its worked solution is given and the group drawn "
     "anew; then half of it, then three quarters. The hint stays in the prompt that is trained on.",
-    source_of="GHPO, arXiv 2507.10628, section 3, and its released trainer",
+    source_of="GHPO, arXiv 2507.10628, as in its released trainer",
     collect=(
         _draw,
         _judge,
@@ -79,7 +79,7 @@ relift = replace(
     parent="dr-grpo",
     about="Reinforcement goes on undisturbed; the demonstrations of problems that nobody solved are kept, and whenever "
     "there are enough of them, one step imitates them.",
-    source_of="ReLIFT, arXiv 2506.07527, section 3, and its released trainer",
+    source_of="ReLIFT, arXiv 2506.07527, as in its released trainer and script for the 7B model",
     collect=(Sample(8), Verify(), Remember(), Total(), GroupNorm(scale="none")),
     updates=(
         Update((Term(PPOClip(math.inf, math.inf), mean_over="horizon"), _bonus), name="reinforce"),

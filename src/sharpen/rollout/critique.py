@@ -46,7 +46,7 @@ class Refine(Part):
     A critique (from `critic`; None: the policy is asked for one with `ask`) and the request `again` follow the draft
     as the user's turn. `judge` verifies the refinements; the first that solves the problem is kept, else the first of
     the highest main reward. It joins the group as if it had been said to the bare prompt: its segment is `moved`, so
-    its log-prob is of another context and a loss that takes a ratio refuses it (2506.03106, section 4). A draft that
+    its log-prob is of another context and a loss that takes a ratio refuses it (2506.03106). A draft that
     was cut off, or leaves no room for more, is not refined.
     """
 

@@ -28,10 +28,10 @@ class Hint(Part):
     """Empty each group and begin the answer to its problem with the first `share` of the worked solution's characters.
 
     The next rollouts go on from there. The hint is context: it is judged as part of the answer and never trained. The
-    problem keeps its key and becomes its own parent; a longer hint takes the place of a shorter one. GHPO (2507.10628,
-    section 3) shows the hint to the model inside the question, in words that ask it to refer to it; here the model
-    goes on with it, which asks for no instruction to be understood. A hint is rounded down, so that some of the
-    solution is always left.
+    problem keeps its key and becomes its own parent; a longer hint takes the place of a shorter one. GHPO's released
+    trainer (2507.10628) shows the hint inside the question, with a sentence that tells the model to refer to it; here
+    the model goes on with it, which asks for no instruction to be understood. A hint is rounded down, where the release
+    rounds to the nearest, so that some of the solution is always left.
     """
 
     share: float
