@@ -207,6 +207,7 @@ class FlowActor(Actor):
                     trained.append(s)
                     owner.append(b)
         lengths = torch.tensor([len(s) for s in trained], dtype=torch.long)
+        steps = lengths.repeat_interleave(lengths)
 
         def each(values: list[float]) -> Tensor:
             return torch.tensor(values, dtype=torch.float64).repeat_interleave(lengths)
@@ -222,8 +223,8 @@ class FlowActor(Actor):
                 "before": torch.cat(before) if before else none,
                 "after": torch.cat([s.atoms for s in trained]) if trained else none,
                 "condition": torch.cat(conditions) if conditions else torch.zeros(0, self.config.conditions),
-                "t": torch.cat([times(len(s)) for s in trained]) if trained else each([]),
-                "h": each([1 / len(s) for s in trained]),
+                "t": 1 - (torch.arange(len(steps)) - (lengths.cumsum(0) - lengths).repeat_interleave(lengths)) / steps.double(),
+                "h": 1 / steps.double(),
                 "heat": each([s.drawn.temperature if s.drawn else 1.0 for s in trained]),
                 "learnt": each([float(s.drawn is not None and s.drawn.method == "learnt-noise") for s in trained]) > 0,
             },

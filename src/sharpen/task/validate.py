@@ -6,7 +6,6 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any
 
 from sharpen.errors import SharpenError
 from sharpen.task.base import Task
@@ -111,16 +110,15 @@ def validate(task: Task, n: int = 200, *, rng: random.Random) -> Report:
         failed = Check("draw", False, "problems can be drawn", example=f"{type(error).__name__}: {error}")
         return Report(task.name, (failed,))
     mixed = [p for some in zip(*drawn.values(), strict=True) for p in some]
-    of_problems: Sequence[Callable[[Task, Sequence[Problem], random.Random], Check]] = TEXT_CHECKS
+    of_problems: tuple[Callable[..., Check], ...] = TEXT_CHECKS
     if "environment" in task.gives:
         of_problems = (*WORLD_CHECKS, steps)
     elif "latent" in task.gives:
         of_problems = LATENT_CHECKS
     checks = []
-    todo: list[tuple[Callable[..., Check], Any]] = [(check, drawn) for check in (splits, repeats, room)]
-    for check, shown_ in [*todo, *((check, mixed) for check in of_problems)]:
+    for check in (splits, repeats, room, *of_problems):
         try:
-            checks.append(check(task, shown_, rng))
+            checks.append(check(task, drawn if check in (splits, repeats, room) else mixed, rng))
         except Exception as error:
             name = check.__name__.replace("_", " ")
             about = (check.__doc__ or "").strip().rstrip(".")
