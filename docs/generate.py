@@ -1,4 +1,6 @@
-"""Writes docs/cli.md and docs/recipes.md from the parsers and the recipes. Run it after changing either.
+"""Writes docs/cli.md, docs/recipes.md and docs/claims.md from the parsers, the recipes, and the results in claims/.
+
+Run it after changing any of them.
 
 python docs/generate.py
 """
@@ -8,6 +10,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from sharpen.claims import all_claims
+from sharpen.claims.report import page
 from sharpen.cli.looking import shown
 from sharpen.cli.main import COMMANDS, parser
 from sharpen.recipes import all_recipes
@@ -66,7 +70,12 @@ def recipes_page() -> str:
     return "\n".join(out)
 
 
-PAGES = {"cli.md": cli_page, "recipes.md": recipes_page}
+def claims_page() -> str:
+    """What papers claim and what came out, from the results that are kept in claims/."""
+    return f"{NOTE}\n\n{page(list(all_claims().values()), HERE.parent / 'claims')}"
+
+
+PAGES = {"cli.md": cli_page, "recipes.md": recipes_page, "claims.md": claims_page}
 """The generated pages."""
 
 if __name__ == "__main__":
