@@ -1,4 +1,6 @@
-"""Writes docs/cli.md, docs/recipes.md and docs/catalogue.md from the parsers and the recipes. Run it after changes.
+"""Writes cli.md, recipes.md, catalogue.md and claims.md from the parsers, the recipes, and the results in claims/.
+
+Run it after changing any of them.
 
 python docs/generate.py
 """
@@ -9,6 +11,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from sharpen.claims import all_claims
+from sharpen.claims.report import page
 from sharpen.cli.looking import shown
 from sharpen.cli.main import COMMANDS, parser
 from sharpen.recipes import all_recipes
@@ -71,7 +75,17 @@ def recipes_page() -> str:
     return "\n".join(out)
 
 
-PAGES = {"cli.md": cli_page, "recipes.md": recipes_page, "catalogue.md": lambda: catalogue_page(NOTE)}
+def claims_page() -> str:
+    """What papers claim and what came out, from the results that are kept in claims/."""
+    return f"{NOTE}\n\n{page(list(all_claims().values()), HERE.parent / 'claims')}"
+
+
+PAGES = {
+    "cli.md": cli_page,
+    "recipes.md": recipes_page,
+    "catalogue.md": lambda: catalogue_page(NOTE),
+    "claims.md": claims_page,
+}
 """The generated pages."""
 
 if __name__ == "__main__":

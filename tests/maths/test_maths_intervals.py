@@ -8,7 +8,16 @@ import statistics
 import pytest
 import torch
 
-from sharpen.maths import Difference, Interval, bootstrap_mean, iqm, paired_bootstrap, wilson
+from sharpen.maths import (
+    Difference,
+    Interval,
+    bootstrap_mean,
+    iqm,
+    paired_bootstrap,
+    paired_t,
+    student_t,
+    wilson,
+)
 from sharpen.maths.intervals import _resampled_means
 
 
@@ -132,3 +141,46 @@ def test_bootstrap_refusals():
         bootstrap_mean(ok, generator(), samples=0)
     with pytest.raises(ValueError, match="level must lie strictly between 0 and 1: 95"):
         bootstrap_mean(ok, generator(), level=95)
+
+
+@pytest.mark.parametrize(
+    ("df", "t95", "t99"),
+    [(1, 12.7062, 63.6567), (2, 4.30265, 9.92484), (3, 3.18245, 5.84091), (4, 2.77645, 4.60409), (9, 2.26216, 3.24984)],
+)
+def test_student_t_is_that_of_the_tables(df, t95, t99):
+    assert student_t(0.95, df) == pytest.approx(t95, abs=6e-6, rel=1e-6)
+    assert student_t(0.99, df) == pytest.approx(t99, abs=6e-6, rel=1e-6)
+
+
+def test_student_t_where_it_is_elementary():
+    """df 1: tan(pi level / 2); df 2: level sqrt(2 / (1 - level^2))."""
+    for level in (0.1, 0.5, 0.9):
+        assert student_t(level, 1) == pytest.approx(math.tan(math.pi * level / 2))
+        assert student_t(level, 2) == pytest.approx(level * math.sqrt(2 / (1 - level**2)))
+    assert student_t(0.95, 100_001) == pytest.approx(statistics.NormalDist().inv_cdf(0.975), abs=1e-4)
+    for level, df in ((0.95, 0), (0.0, 4), (1.0, 4)):
+        with pytest.raises(ValueError, match=r"degree of freedom|strictly between"):
+            student_t(level, df)
+
+
+def test_paired_t_by_hand():
+    """Gaps 1, 2, 3: mean 2, s 1, t(2) = 4.30265, half = 4.30265 / sqrt(3)."""
+    a, b = torch.tensor([3.0, 3.0, 3.0]), torch.tensor([2.0, 1.0, 0.0])
+    half = 4.302652729749464 / math.sqrt(3)
+    assert paired_t(a, b) == pytest.approx((2 - half, 2.0, 2 + half))
+    assert paired_t(b, a) == pytest.approx((-2 - half, -2.0, -2 + half))
+    assert paired_t(a[:1], b[:1]) == (-math.inf, 1.0, math.inf)
+    assert paired_t(a, a) == (0.0, 0.0, 0.0)
+    with pytest.raises(ValueError, match="the same units, not 3 and 2"):
+        paired_t(a, b[:2])
+
+
+def test_why_paired_t_and_no_bootstrap_for_five():
+    """Of five normal draws Student's interval holds the mean 95 times in a hundred, the bootstrap's 84 times."""
+    x = torch.randn(2000, 5, generator=generator(3), dtype=torch.float64)
+    index = torch.randint(5, (400, 5), generator=generator(4))
+    low, high = torch.quantile(x[:, index].mean(-1), torch.tensor([0.025, 0.975]).double(), dim=1)
+    zero = torch.zeros(5)
+    student = [paired_t(row, zero) for row in x]
+    assert sum(i.low <= 0 <= i.high for i in student) / 2000 == pytest.approx(0.95, abs=0.015)
+    assert float(((low <= 0) & (high >= 0)).double().mean()) == pytest.approx(0.84, abs=0.025)

@@ -25,8 +25,9 @@ METHOD = (
     "at equal seeds. The interval is Student's, 95 %, over those differences: it speaks of other seeds. (A percentile "
     "bootstrap of five differences would cover about 84 times in a hundred.) A claim *holds* when the interval lies "
     "wholly on the claimed side, is *reversed* when it lies wholly on the other, and is *not shown* otherwise. "
-    "Comparisons are not corrected for their number. Settings were chosen by what the base can do, before the arms "
-    "were run."
+    "Comparisons are not corrected for their number. Tasks and bases were chosen by what the base can do, learning "
+    "rates by what is solved in training at a seed that no claim uses; where a setting was changed after an arm had "
+    "run, the claim's notes say so."
 )
 
 
@@ -139,7 +140,7 @@ def page(claims: Sequence[Claim], folder: Path) -> str:
     waiting = [c for c in claims if not known[c.name]]
     if waiting:
         out += ["## Not run yet", ""]
-        out += [f"- `{c.name}`: {c.statement} ({c.source})" for c in waiting] + [""]
+        out += [f"- `{c.name}`: {c.statement} ({c.source}) {c.notes}".rstrip() for c in waiting] + [""]
     return "\n".join(out)
 
 

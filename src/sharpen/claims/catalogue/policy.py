@@ -15,15 +15,16 @@ from sharpen.recipes.policy import grpo, nsr, psr, topr, w_reinforce
 ABLE = Base(Nano(width=48, layers=2, heads=3, context=160, steps=450, batch=64))
 """A base that writes nearly every line in its form and one step in five wrong."""
 
-RATE = "AdamW.lr=1e-3"
-"""Of 3e-4, 1e-3 and 2e-3 the one at which GRPO learnt most from this base (at a seed that no claim uses)."""
-
 # ------------------------------------------------------------------ NSR keeps pass@k
 
 
 def _short(recipe: Recipe) -> Recipe:
-    """16 problems of 16 samples an iteration, one update each."""
-    return override(recipe, ("Loop.problems=16", "Loop.iterations=1000", "Sample.n=16", RATE))
+    """16 problems of 16 samples an iteration, one update each.
+
+    The rate is the largest of 1e-4, 3e-4 and 1e-3 at which neither NSR nor PSR fell below the base on training problems
+    (at a seed that the claim does not use).
+    """
+    return override(recipe, ("Loop.problems=16", "Loop.iterations=1000", "Sample.n=16", "AdamW.lr=3e-4"))
 
 
 nsr_keeps_pass_at_k = Claim(
@@ -36,7 +37,7 @@ nsr_keeps_pass_at_k = Claim(
         *(Arm(r.name, _short(r)) for r in (nsr, psr, grpo, w_reinforce)),
         UNTRAINED,
     ),
-    task=ProvenChain(low=5, high=6, harder_low=7, harder_high=8),
+    task=ProvenChain(low=1, high=8, harder_low=9, harder_high=10),
     base=ABLE,
     metric="pass@16",
     budget=Budget("generated_tokens", 300_000),
@@ -47,17 +48,26 @@ nsr_keeps_pass_at_k = Claim(
         Comparison("base", "psr", "pass@16"),
     ),
     shows=("accuracy", "greedy", "pass@32"),
+    notes="What is known so far is from the choice of the setting. The base has pass@1 0.25 and pass@16 0.78. A "
+    "first setting, at a rate of 1e-3 on sizes 5 and 6, was given up after its NSR arm had run: pass@16 was "
+    "0.000 at all of five seeds, and at the two seeds looked at nothing was solved in training after a dozen "
+    "updates. At 3e-4, at one other seed, NSR stayed level on training problems (0.27 to 0.30) where PSR rose "
+    "(0.28 to 0.47). The likely reason, not tested, lies in the toy: on-policy and equally normalised both "
+    "have the same expected gradient, since that of log-probs is 0 in the mean over all answers, and where "
+    "three answers in four are wrong NSR's estimate of it is the noisier one.",
 )
 
 # ------------------------------------------------------------------ TOPR is stable off-policy
 
 
 def _stale(recipe: Recipe) -> Recipe:
-    """Sixteen epochs of small steps over the same 512 answers: 256 updates before new ones are drawn."""
-    return override(
-        recipe,
-        ("Loop.problems=32", "Loop.iterations=100", "Sample.n=16", "Update.epochs=16", "Update.minibatch=32", RATE),
-    )
+    """Sixteen epochs of small steps over the same 512 answers: 256 updates before new ones are drawn.
+
+    The rate is that of 3e-4, 1e-3 and 2e-3 at which GRPO learnt most from this base (at a seed that the claim does not
+    use).
+    """
+    stale = ("Loop.problems=32", "Loop.iterations=100", "Sample.n=16", "Update.epochs=16", "Update.minibatch=32")
+    return override(recipe, (*stale, "AdamW.lr=1e-3"))
 
 
 _plain = replace(topr, name="reinforce", updates=(replace(topr.updates[0], terms=(Term(Reinforce()),)),))
