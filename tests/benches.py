@@ -285,8 +285,8 @@ TASTE = Bench("taste", _taste, _taste_base, _taste_actor, liked)
 class Count(Task):
     """Count on by three, a number a line: `3?` is answered by `4`, `5`, `#6` (after 9 comes 0).
 
-    Only this is right. The teacher loses the thread in one of four lines before the last: it writes `x` there, and does not count on.
-    """
+    Only this is right. The teacher loses the thread in one of four lines before the last: it writes `x` there, and
+    does not count on."""
 
     name = "count"
     gives = frozenset({"answer", "solution", "steps"})
@@ -344,9 +344,13 @@ def counted(trainer: Trainer) -> float:
 
 COUNT = Bench("count", Count, _count_base, _count_actor, counted)
 """Count on by three, a step a line; the base is right about half of the time."""
+
+
 def ranked(trainer: Trainer) -> float:
     """How often a reward model scores the chosen one of two held-out replies higher."""
     task = _taste()
     report = judge_report(trainer.ctx.actors["rm"], trainer.policy, task, problems=2, samples=2)
     return float(report["pairs"]["accuracy"][1])
+
+
 """Say three digits; the base does so about one time in ten, and about six times in ten after a critique."""

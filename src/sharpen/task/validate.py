@@ -116,9 +116,10 @@ def validate(task: Task, n: int = 200, *, rng: random.Random) -> Report:
     elif "latent" in task.gives:
         of_problems = LATENT_CHECKS
     checks = []
-    for check in (splits, repeats, room, *of_problems):
+    of_splits: tuple[Callable[..., Check], ...] = (splits, repeats, room)
+    for check in (*of_splits, *of_problems):
         try:
-            checks.append(check(task, drawn if check in (splits, repeats, room) else mixed, rng))
+            checks.append(check(task, drawn if check in of_splits else mixed, rng))  # type: ignore[arg-type]
         except Exception as error:
             name = check.__name__.replace("_", " ")
             about = (check.__doc__ or "").strip().rstrip(".")
