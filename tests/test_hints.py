@@ -61,7 +61,7 @@ def test_the_tokens_of_a_begun_answer():
     assert torch.equal(asked.atoms, actor.prompt(PROBLEM)[0].atoms)
     assert actor.tokenizer.decode(begun.atoms.tolist()) == "3+4"  # no end token: the model goes on
     assert (asked.role, asked.text) == ("user", "3+4*7?")
-    assert (begun.role, begun.text, begun.trainable, begun.logp) == ("assistant", "3+4", False, None)
+    assert (begun.role, begun.text, begun.trainable, begun.logp) == ("opening", "3+4", False, None)
     assert len(actor.prompt(hinted(PROBLEM, 0.0))) == 1
     long = Problem("long", "a" * 40, "b", ("b" * 40,))
     with pytest.raises(SharpenError, match="prompt of problem 'long' has 72 tokens, and the model's context holds 64"):

@@ -134,11 +134,11 @@ class Trace:
 
     @property
     def text(self) -> str:
-        """The answer: the text of the segments that are trained or the assistant's, in order.
+        """The answer: the text of the segments that may be trained on, in order, and of an opening that was given.
 
-        An answer that was begun for the model (a hint) is read whole, whoever is trained on which part of it.
+        An answer that was begun for the model (a hint) is read whole, though the opening is not trained.
         """
-        return "".join(s.text or "" for s in self.segments if s.trainable or s.role == "assistant")
+        return "".join(s.text or "" for s in self.segments if s.trainable or s.role == "opening")
 
     @property
     def length(self) -> int:

@@ -39,7 +39,7 @@ class ScriptedActor(Actor):
         """The prompt as it is, and the beginning of the answer where it gives one."""
         asked, begun = opening(problem.prompt)
         text = asked if isinstance(asked, str) else "\n".join(m["content"] for m in asked)
-        return [self._segment(text), *([self._segment(begun, role="assistant")] if begun else [])]
+        return [self._segment(text), *([self._segment(begun, role="opening")] if begun else [])]
 
     def say(self, text: str, role: str = "user") -> Segment:
         """The text as it is."""

@@ -86,7 +86,7 @@ class TextActor(Actor):
         the prompt gives one, is a segment of its own.
         """
         p, begun = opening(problem.prompt)
-        start = [Segment(torch.tensor(self.encode(begun)), role="assistant", text=begun)] if begun else []
+        start = [Segment(torch.tensor(self.encode(begun)), role="opening", text=begun)] if begun else []
         key = p if isinstance(p, str) else tuple((m["role"], m["content"]) for m in p)
         if key not in self._prompts:
             messages = [{"role": "user", "content": p}] if isinstance(p, str) else p
