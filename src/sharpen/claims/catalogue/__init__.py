@@ -11,6 +11,8 @@ FAMILIES = {
     "policy": "policy optimisation with checkable rewards",
     "critic": "policy optimisation with a value model",
     "search": "self-training by tree search",
+    "curriculum": "choosing what to train on by what is learnt from it",
+    "calibration": "knowing how likely one's own answer is to be right",
     "balance": "answers in proportion to their reward",
 }
 """Families of claims, a module each."""

@@ -1,11 +1,17 @@
 """Claims of the family search."""
 
+import contextlib
+import hashlib
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import accumulate
+from pathlib import Path
 from typing import ClassVar
 
-from sharpen.actor.nano import Nano
+from sharpen.actor.language import LanguageActor
+from sharpen.actor.nano import Nano, cache_folder
+from sharpen.actor.value import ValueActor
 from sharpen.claims.base import Arm, Base, Budget, Claim, Comparison, Evaluated
 from sharpen.claims.stage import UNTRAINED, Stage
 from sharpen.core import Part
@@ -17,6 +23,7 @@ from sharpen.recipe import AdamW, Loop, Policy, Recipe, Term, Update, Value
 from sharpen.recipes.search import rest_mcts
 from sharpen.recipes.selftrain import rest_em
 from sharpen.rollout.edit import Split
+from sharpen.run.compose import compose
 from sharpen.search import MCTS, Beam, BestOfN, Search
 from sharpen.source.problems import Uniform
 from sharpen.task.chain import Chain
@@ -76,6 +83,20 @@ taught = Recipe(
 """A value model that was taught from marked solutions; the policy that is searched with stays the base."""
 
 
+def taught_value(stage: Stage, policy: LanguageActor) -> ValueActor:
+    """The value model of a seed, which is the same for every search: taught once, and kept in the cache."""
+    what = compose(taught, defaults=True) + repr(stage.task.identity()) + repr(stage.claim.base)
+    kept = cache_folder() / f"claim-value-{stage.seed}-{hashlib.sha256(what.encode()).hexdigest()[:12]}"
+    if not kept.exists():
+        trainer = stage.train(taught)
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=kept.parent) as beside:
+            trainer.ctx.actors["value"].export(Path(beside) / "made")
+            with contextlib.suppress(OSError):  # another job was quicker
+                (Path(beside) / "made").rename(kept)
+    return ValueActor.load(kept, policy)
+
+
 @dataclass(frozen=True)
 class Searching:
     """Teach the value model, then answer held-out questions with a search of `SPENT` tokens each."""
@@ -84,16 +105,16 @@ class Searching:
 
     def __call__(self, stage: Stage, seed: int) -> Mapping[str, float]:
         """The share answered, and what was spent on a problem."""
-        trainer = stage.train(taught)
+        policy = stage.base()
         found, _ = evaluate(
-            trainer.policy,
+            policy,
             stage.task,
             "test",
             problems=128,
             samples=1,
             ks=(1,),
             program=self.search,
-            actors={"value": trainer.ctx.actors["value"]},
+            actors={"value": taught_value(stage, policy)},
             greedy=False,
             seed=seed,
         )
@@ -108,6 +129,10 @@ mcts_above_best_of_n = Claim(
     published="On MATH and SciBench, more right than best-of-n and tree of thoughts within the same search budget",
     arms=(
         Arm("mcts", run=Searching(MCTS(sims=1000, expand=3, leaves=2, pick="value", budget=SPENT))),
+        Arm(
+            "mcts-by-value",
+            run=Searching(MCTS(sims=1000, expand=3, leaves=2, c=0.1, unvisited=0.0, pick="value", budget=SPENT)),
+        ),
         Arm("best-of-n", run=Searching(BestOfN(n=0, wave=2, budget=SPENT))),
         Arm("step-beam", run=Searching(Beam(width=3, expand=3, budget=SPENT))),
         Arm("weighted-majority", run=Searching(BestOfN(n=0, wave=2, budget=SPENT, pick="weighted"))),
