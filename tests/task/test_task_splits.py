@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from sharpen.errors import SharpenError
-from sharpen.task import Chain, Countdown, Deduce, Graph, Grid, builtin, task
+from sharpen.task import Chain, Countdown, Deduce, Digits, Graph, Grid, Points, builtin, task
 from sharpen.task.procedural import digest
 
 ALL = [kind() for kind in builtin().values()]
@@ -15,9 +15,9 @@ names = pytest.mark.parametrize("one", ALL, ids=[t.name for t in ALL])
 
 
 def test_names():
-    assert list(builtin()) == ["chain", "countdown", "deduce", "graph", "grid"]
+    assert list(builtin()) == ["chain", "countdown", "deduce", "digits", "graph", "grid", "points"]
     assert task("chain", low=2, high=3) == Chain(2, 3)
-    assert [type(task(n)) for n in builtin()] == [Chain, Countdown, Deduce, Graph, Grid]
+    assert [type(task(n)) for n in builtin()] == [Chain, Countdown, Deduce, Digits, Graph, Grid, Points]
 
 
 @pytest.mark.parametrize(
@@ -102,10 +102,12 @@ def test_texts_are_printable_ascii(one):
     for split in one.splits:
         for _ in range(50):
             p = one.draw(split, rng)
-            text = p.prompt + "\n".join(p.solution)
+            text = p.prompt + "\n".join(p.solution or ())
             assert all(c == "\n" or " " <= c <= "~" for c in text)
             assert p.key.startswith(f"{one.name}:")
             assert isinstance(p.info["category"], int)
+            if "latent" in one.gives:
+                continue
             assert p.info["difficulty"] == len(p.solution) - ("environment" not in one.gives)
 
 

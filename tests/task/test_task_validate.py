@@ -16,7 +16,8 @@ from sharpen.task.text import said
 from sharpen.task.validate import validate
 from sharpen.task.worlds import played
 
-TEXTS = [kind() for name, kind in builtin().items() if name != "grid"]
+TEXTS = [kind() for kind in builtin().values() if not {"environment", "latent"} & kind.gives]
+LATENTS = {name for name, kind in builtin().items() if "latent" in kind.gives}
 PROBLEMS = {t.name: t.fixed("train", 4) for t in TEXTS}
 
 
@@ -29,7 +30,7 @@ def outcome(task, n=20):
 def test_built_in_tasks_pass(name):
     report, checks = outcome(builtin()[name](), 30)
     assert report.passed, report.text()
-    assert all(c.passed for c in report.checks), report.text()
+    assert all(c.passed or (c.name == "room" and name in LATENTS) for c in report.checks), report.text()
     if name == "grid":
         assert list(checks) == [
             "splits",
@@ -42,6 +43,11 @@ def test_built_in_tasks_pass(name):
             "copies",
             "steps",
         ]
+    elif name in LATENTS:
+        own = ["targets", "other targets", "words", "odd latents", "noise", "examples"]
+        assert list(checks) == ["splits", "repeats", "room", *own]
+        assert checks["room"].passed is None
+        assert checks["words"].figures["main"] == 0
     else:
         assert checks["empty"].figures["main"] == 0
         assert checks["shuffled lines"].figures["main"] == 0

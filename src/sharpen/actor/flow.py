@@ -208,7 +208,6 @@ class FlowActor(Actor):
                     owner.append(b)
         lengths = torch.tensor([len(s) for s in trained], dtype=torch.long)
         steps = lengths.repeat_interleave(lengths)
-        begun = (lengths.cumsum(0) - lengths).repeat_interleave(lengths)  # the first row of each chain
 
         def each(values: list[float]) -> Tensor:
             return torch.tensor(values, dtype=torch.float64).repeat_interleave(lengths)
@@ -224,7 +223,9 @@ class FlowActor(Actor):
                 "before": torch.cat(before) if before else none,
                 "after": torch.cat([s.atoms for s in trained]) if trained else none,
                 "condition": torch.cat(conditions) if conditions else torch.zeros(0, self.config.conditions),
-                "t": 1 - (torch.arange(len(steps)) - begun) / steps.double(),
+                "t": 1
+                - (torch.arange(len(steps)) - (lengths.cumsum(0) - lengths).repeat_interleave(lengths))
+                / steps.double(),
                 "h": 1 / steps.double(),
                 "heat": each([s.drawn.temperature if s.drawn else 1.0 for s in trained]),
                 "learnt": each([float(s.drawn is not None and s.drawn.method == "learnt-noise") for s in trained]) > 0,

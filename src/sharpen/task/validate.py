@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Any
 
 from sharpen.errors import SharpenError
 from sharpen.task.base import Task
@@ -116,10 +117,10 @@ def validate(task: Task, n: int = 200, *, rng: random.Random) -> Report:
     elif "latent" in task.gives:
         of_problems = LATENT_CHECKS
     checks = []
-    of_splits: tuple[Callable[..., Check], ...] = (splits, repeats, room)
-    for check in (*of_splits, *of_problems):
+    for check in (splits, repeats, room, *of_problems):
+        looked_at: Any = drawn if check in (splits, repeats, room) else mixed
         try:
-            checks.append(check(task, drawn if check in of_splits else mixed, rng))  # type: ignore[arg-type]
+            checks.append(check(task, looked_at, rng))
         except Exception as error:
             name = check.__name__.replace("_", " ")
             about = (check.__doc__ or "").strip().rstrip(".")

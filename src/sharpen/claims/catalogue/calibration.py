@@ -52,12 +52,17 @@ _binary = replace(
 
 rlcr_is_calibrated = Claim(
     name="rlcr-is-calibrated",
-    statement="Rewarding the stated confidence by a Brier score as well lowers the calibration error at equal
-    accuracy.", source="RLCR, arXiv 2507.16806", published="HotpotQA: calibration error falls from 0.37 with a binary
-    reward to 0.03 with RLCR at the same accuracy", arms=(Arm("rlcr", _small(rlcr)), Arm("binary", _small(_binary)),
-    UNTRAINED), task=Confident(Chain(low=3, high=5, harder_low=6, harder_high=6)), base=Base(Nano(width=48, layers=2,
-    heads=3, context=160, steps=450, batch=64)), metric="ece", direction="lower", budget=Budget("generated_tokens",
-    200_000), measure=sure, comparisons=(
+    statement="Rewarding the stated confidence by a Brier score lowers the calibration error at equal accuracy.",
+    source="RLCR, arXiv 2507.16806",
+    published="HotpotQA: calibration error falls from 0.37 with a binary reward to 0.03 with RLCR at the same accuracy",
+    arms=(Arm("rlcr", _small(rlcr)), Arm("binary", _small(_binary)), UNTRAINED),
+    task=Confident(Chain(low=3, high=5, harder_low=6, harder_high=6)),
+    base=Base(Nano(width=48, layers=2, heads=3, context=160, steps=450, batch=64)),
+    metric="ece",
+    direction="lower",
+    budget=Budget("generated_tokens", 200_000),
+    measure=sure,
+    comparisons=(
         Comparison("rlcr", "binary", "ece", "lower"),
         Comparison("rlcr", "binary", "accuracy", margin=0.05),
     ),

@@ -60,8 +60,9 @@ bandit_in_fewer_tokens = Claim(
     statement="Drawing problems from the categories that teach most reaches a held-out accuracy with fewer generated "
     "tokens than drawing them uniformly.",
     source="Self-evolving curriculum, arXiv 2505.14970",
-    published="Qwen2.5-3B and 7B on countdown, zebra puzzles, ARC and mathematics: better than a random curriculum,
-    most " "of all on problems harder than those trained on", arms=(
+    published="Qwen2.5-3B and 7B on countdown, zebra puzzles, ARC and mathematics: better than a random curriculum, "
+    "most of all on problems harder than those trained on",
+    arms=(
         Arm("bandit", run=Reaching(replace(_small, name="bandit", source=Bandit(tau=0.1)))),
         Arm("uniform", run=Reaching(replace(_small, name="uniform"))),
     ),
