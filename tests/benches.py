@@ -77,7 +77,8 @@ COPY = Bench("copy", Copy, _copy_base, _copy_actor, copied)
 class Count(Task):
     """Count on by three, a number a line: `3?` is answered by `4`, `5`, `#6` (after 9 comes 0).
 
-    Only this is right. The teacher loses the thread in one of four lines before the last: it writes `x` there, and does not count on.
+    Only this is right. The teacher loses the thread in one of four lines before the last: it writes `x` there, and
+    does not count on.
     """
 
     name = "count"
