@@ -287,6 +287,8 @@ class Count(Task):
 
     Only this is right. The teacher loses the thread in one of four lines before the last: it writes `x` there, and
     does not count on."""
+    does not count on.
+    """
 
     name = "count"
     gives = frozenset({"answer", "solution", "steps"})

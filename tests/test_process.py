@@ -207,12 +207,13 @@ def test_returns_by_hand():
 # ---------------------------------------------------------------- the whole credit of PURE
 
 
-def pure_stages():
+def pure_stages(ends=True):
     kinds = (StepReward, StepLOO, GroupNorm, Return)
-    return [s for s in recipe("pure").recipes[1].collect if isinstance(s, kinds)]
+    parts = [s for s in recipe("pure").recipes[1].collect if isinstance(s, kinds)]
+    return [replace(s, ends=ends) if isinstance(s, Return) else s for s in parts]
 
 
-def slow_pure(group, temperature=0.1):
+def slow_pure(group, muted, temperature=0.1):
     """Its credit token by token, with loops: rewards at the last token of steps, the verdict's at the last of all."""
     earned, tokens, verdicts = [], [], []
     for t in group.traces:
@@ -231,12 +232,13 @@ def slow_pure(group, temperature=0.1):
             ends += [False] * (n - 1) + [True]
         reward[-1] += verdicts[k] - sum(verdicts[j] for j in others) / len(others)
         later = [sum(reward[i:]) for i in range(len(reward))]
-        out.append([0.0 if end else x for x, end in zip(later, ends, strict=True)])
+        out.append([0.0 if end and muted else x for x, end in zip(later, ends, strict=True)])
         assert len(out[-1]) == t.length
     return out
 
 
-def test_pures_credit_against_its_definition():
+@pytest.mark.parametrize("muted", [False, True])
+def test_pures_credit_against_its_definition(muted):
     gen = torch.Generator().manual_seed(1)
     groups = []
     for size in (4, 3, 2):
@@ -247,10 +249,10 @@ def test_pures_credit_against_its_definition():
             traces.append(scored(*rewards, lengths=torch.randint(1, 6, (n,), generator=gen).tolist()))
             traces[-1].reward = float(torch.randint(2, (), generator=gen))
         groups.append(Group(PROBLEM, traces))
-    for part in pure_stages():
+    for part in pure_stages(ends=not muted):
         part(groups, context())
     got = [torch.cat([s.cols["adv"] for s in t.actions]) for g in groups for t in g.traces]
-    want = [torch.tensor(x) for g in groups for x in slow_pure(g)]
+    want = [torch.tensor(x) for g in groups for x in slow_pure(g, muted)]
     torch.testing.assert_close(torch.cat(got), torch.cat(want), atol=1e-5, rtol=1e-4)
 
 
@@ -270,14 +272,14 @@ def flat(traces, columns):
 
 
 def test_which_atoms_pures_credit_moves():
-    """A bad second step: what leads to it falls, what follows it is left alone, and no step's last atom moves.
+    """A bad second step: what leads to it falls, what follows it is left alone, and muted ends do not move.
 
     The other answer is as wrong and earns nothing, so both baselines are 0.
     """
     bad, other = scored(0.9, -0.9, 0.9, logp_old=-1.0), scored(0.0, logp_old=-1.0)
     for t in (bad, other):
         t.reward = 0.0
-    for part in pure_stages():
+    for part in pure_stages(ends=False):
         part([Group(PROBLEM, [bad, other])], context())
     batch = flat([bad, other], ("adv", "logp_old"))
     logp = torch.full((12,), -1.0, requires_grad=True)

@@ -146,7 +146,8 @@ class Return(Part):
 
     `gamma` 1 is the sum to the end of the answer, 0 the step's own number alone. `mode="add"` adds it to the credit
     that is there (an outcome's). With `ends` False the last atom of every step, that which ends it, gets no credit at
-    all, whatever it had.
+    all, whatever it had (PURE's released code): a step of one atom, a bare separator, is then neither learnt nor
+    unlearnt.
     """
 
     of: str = "surplus"

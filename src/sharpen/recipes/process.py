@@ -63,7 +63,7 @@ pure = Program(
                 StepReward(),
                 StepLOO(),
                 GroupNorm(center="loo", scale="none"),
-                Return("surplus", mode="add", ends=False),
+                Return("surplus", mode="add"),
             ),
             updates=(Update((Term(PPOClip()), Term(KL("k2"), 1e-3)), minibatch=128),),
             loop=Loop(iterations=100, problems=64),
@@ -72,7 +72,8 @@ pure = Program(
                 "StepReward.temperature": "0.1 (the released code)",
                 "Sample.n": "4 answers a problem (the released script, which samples them at temperature 0.5)",
                 "GroupNorm.center": "the verdict less that of the others, at coefficient 1 (the released script)",
-                "Return.ends": "the released code takes all credit from the tokens that end steps",
+                "Return.ends": "tokens that end steps keep their credit; the released code takes it from them "
+                "(`--set Return.ends=false`), and then nothing holds back a step that is a separator and no more",
                 "Return.weight": "1; the released code then scales all credit to mean 0 and deviation 1 of the batch",
                 "Term.1.weight": "0.001 (the released script). There the penalty is part of the reward, so a token "
                 "answers for the divergence of later ones too; here each answers for its own",
