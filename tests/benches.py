@@ -105,6 +105,16 @@ TASTE = Bench("taste", _taste, _taste_base, _taste_actor, liked)
 
 def ranked(trainer: Trainer) -> float:
     """How often a reward model scores the chosen one of two held-out replies higher."""
-    task = _taste()
-    report = judge_report(trainer.ctx.actors["rm"], trainer.policy, task, problems=2, samples=2)
+    report = judge_report(trainer.ctx.actors["rm"], trainer.policy, _taste(), problems=2, samples=2)
     return float(report["pairs"]["accuracy"][1])
+
+
+def preferred(trainer: Trainer) -> float:
+    """How often the chosen one of two held-out replies has become likelier, against the reference, than the other."""
+    report = judge_report(trainer.policy, trainer.ctx.actors["ref"], _taste(), kind="implicit", problems=2, samples=2)
+    return float(report["pairs"]["accuracy"][1])
+
+
+def followed(trainer: Trainer) -> float:
+    """What reward models say of the last iteration's replies: gold falls in the end when they are followed too far."""
+    return trainer.ctx.last["reward/rm"]
