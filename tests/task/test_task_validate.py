@@ -42,7 +42,7 @@ def test_built_in_tasks_pass(name):
             "copies",
             "steps",
         ]
-    else:
+    elif name != "taste":
         assert checks["empty"].figures["main"] == 0
         assert checks["shuffled lines"].figures["main"] == 0
         assert checks["bare answer"].figures["correct"] == 1
