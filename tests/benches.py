@@ -286,7 +286,6 @@ class Count(Task):
     """Count on by three, a number a line: `3?` is answered by `4`, `5`, `#6` (after 9 comes 0).
 
     Only this is right. The teacher loses the thread in one of four lines before the last: it writes `x` there, and
-    does not count on."""
     does not count on.
     """
 
@@ -350,9 +349,16 @@ COUNT = Bench("count", Count, _count_base, _count_actor, counted)
 
 def ranked(trainer: Trainer) -> float:
     """How often a reward model scores the chosen one of two held-out replies higher."""
-    task = _taste()
-    report = judge_report(trainer.ctx.actors["rm"], trainer.policy, task, problems=2, samples=2)
+    report = judge_report(trainer.ctx.actors["rm"], trainer.policy, _taste(), problems=2, samples=2)
     return float(report["pairs"]["accuracy"][1])
 
 
-"""Say three digits; the base does so about one time in ten, and about six times in ten after a critique."""
+def preferred(trainer: Trainer) -> float:
+    """How often the chosen one of two held-out replies has become likelier, against the reference, than the other."""
+    report = judge_report(trainer.policy, trainer.ctx.actors["ref"], _taste(), kind="implicit", problems=2, samples=2)
+    return float(report["pairs"]["accuracy"][1])
+
+
+def followed(trainer: Trainer) -> float:
+    """What reward models say of the last iteration's replies: gold falls in the end when they are followed too far."""
+    return trainer.ctx.last["reward/rm"]

@@ -22,8 +22,9 @@ from sharpen.rollout.program import Program, natural, run_programs
 from sharpen.task.base import Task
 from sharpen.types import Sampling, Segment, Trace
 
-Kind = Literal["reward", "process", "value"]
-"""What a model was trained to say: how good a whole answer is, whether each step is right, what will be earned."""
+Kind = Literal["reward", "implicit", "process", "value"]
+"""What a model was trained to say: how good a whole answer is (by a score, or as a policy by how much likelier it has
+become), whether each step is right, what will be earned."""
 
 AT_ONCE = 16384
 """Atoms that a model scores in one pass."""
@@ -37,20 +38,28 @@ PLACES = {"first": 0.0, "middle": 0.5, "last": 1.0}
 
 @torch.no_grad()
 def scores(actor: Actor, traces: Sequence[Trace], want: str = "score") -> list[Tensor]:
-    """What an actor says at every trained atom, `float32[trace.length]` for each trace."""
+    """What an actor says at every trained atom, `float32[trace.length]` for each trace: an extra, or `logp`."""
     out: dict[int, Tensor] = {}
     some = [i for i, t in enumerate(traces) if t.length]
     for micro in pack([[i] for i in some], [actor.size(t) if t.length else 0 for t in traces], AT_ONCE):
         batch = actor.collate([traces[i] for i in micro], torch.arange(len(micro)), ())
-        said = actor.score(batch, (want,)).extra[want].float().cpu()
+        new = actor.score(batch, () if want == "logp" else (want,))
+        said = (new.logp if want == "logp" else new.extra[want]).float().cpu()
         for i, values in zip(micro, torch.split(said, [traces[i].length for i in micro]), strict=True):
             out[i] = values
     return [out.get(i, torch.zeros(0)) for i in range(len(traces))]
 
 
-def totals(actor: Actor, traces: Sequence[Trace]) -> list[float]:
-    """The score at each trace's last atom, 0 for a trace without one: what `Judge` takes for a reward."""
-    return [float(x[-1]) if len(x) else 0.0 for x in scores(actor, traces)]
+def totals(actor: Actor, traces: Sequence[Trace], reference: Actor | None = None) -> list[float]:
+    """How good each trace is: the score at its last atom (0 without one), which `Judge` takes for a reward.
+
+    With a `reference` the sum over atoms of log pi - log pi_ref, the implicit reward of DPO over beta (2305.18290,
+    section 4).
+    """
+    if reference is None:
+        return [float(x[-1]) if len(x) else 0.0 for x in scores(actor, traces)]
+    both = zip(scores(actor, traces, "logp"), scores(reference, traces, "logp"), strict=True)
+    return [float((a - b).sum()) for a, b in both]
 
 
 # ------------------------------------------------------------------ figures
@@ -142,6 +151,7 @@ def judge_report(
                  `ranking`: for every reward the task computes, pairs of answers to a problem that score and reward
                  rank alike; `best_of`: for every such reward and for the score itself, its mean for the best of n by
                  the score, n as in `ns`; `kl`: how far that is from the policy
+        implicit the same for a policy that was trained from `policy`, scored by its log-ratio to that
         process  `steps`: see `step_f1`, a step counting as wrong where sigmoid(score) at its last atom is below 1/2,
                  and the number of solutions `with_error` among all
         value    `first`, `middle`, `last`: at these atoms, `brier` (the value cut to [0, 1]), `auroc` and `correlation`
@@ -173,9 +183,10 @@ def judge_report(
         return out | {"steps": _steps(actor, policy, task, traces)}
     if kind == "value":
         return out | _critic(actor, traces)
+    reference = policy if kind == "implicit" else None
     if "pairs" in task.gives:
-        out["pairs"] = _held_out(actor, policy, task, split, gen)
-    said = totals(actor, traces)
+        out["pairs"] = _held_out(actor, policy, reference, task, split, gen)
+    said = totals(actor, traces, reference)
 
     def rows(x: Sequence[float]) -> list[Sequence[float]]:
         return [x[i : i + samples] for i in range(0, len(x), samples)]
@@ -195,7 +206,9 @@ def _interval(values: Sequence[float], gen: torch.Generator) -> list[float]:
     return list(Interval(*bootstrap_mean(torch.tensor(values, dtype=torch.float64), gen)))
 
 
-def _held_out(actor: Actor, policy: Actor, task: Task, split: str, gen: torch.Generator) -> Mapping[str, Any]:
+def _held_out(
+    actor: Actor, policy: Actor, reference: Actor | None, task: Task, split: str, gen: torch.Generator
+) -> Mapping[str, Any]:
     pairs = task.pairs(split)
     if not pairs:
         return {"n": 0}
@@ -203,8 +216,8 @@ def _held_out(actor: Actor, policy: Actor, task: Task, split: str, gen: torch.Ge
     def given(text: str, i: int) -> Trace:
         return Trace(pairs[i].problem, [*policy.prompt(pairs[i].problem), policy.given(text)])
 
-    better = totals(actor, [given(p.chosen, i) for i, p in enumerate(pairs)])
-    worse = totals(actor, [given(p.rejected, i) for i, p in enumerate(pairs)])
+    better = totals(actor, [given(p.chosen, i) for i, p in enumerate(pairs)], reference)
+    worse = totals(actor, [given(p.rejected, i) for i, p in enumerate(pairs)], reference)
     return {"n": len(pairs), "accuracy": _interval(accuracy_of_pairs(better, worse), gen)}
 
 

@@ -2,16 +2,16 @@
 
 from dataclasses import replace
 
-from benches import TASTE, ranked
+from benches import TASTE, followed, ranked
 from row import Row, small, small_program
 
-FIT = {"iterations": 1, "problems": 720, "minibatch": 24, "lr": 1e-3}
-FOLLOW = {"iterations": 12, "problems": 64, "minibatch": 32, "lr": 1e-3}
+FIT = {"iterations": 1, "problems": 480, "minibatch": 24, "lr": 1e-3}
+FOLLOW = {"iterations": 8, "problems": 64, "minibatch": 32, "lr": 1e-3}
 
 ROWS = [
     Row(
         small("bt", 4, problems=240, minibatch=24, lr=1e-3),
-        reach=0.99,
+        reach=0.7,
         bench=TASTE,
         actor="rm",
         measure=ranked,
@@ -21,12 +21,13 @@ ROWS = [
     *(
         Row(
             small_program(name, FIT, FOLLOW),
-            reach=0.99,
+            reach=reach,
             state=("rng", "gen", "weights", "states"),
             bench=TASTE,
+            measure=followed,
             broken=lambda p: replace(p, recipes=(replace(p.recipes[1], actors=p.recipes[1].actors[:3]),)),
             because=f"Judge asks the actor {model!r}",
         )
-        for name, model in (("rm-ppo", "rm"), ("wco", "rm0"), ("uwo", "rm0"))
+        for name, model, reach in (("rm-ppo", "rm", 0.5), ("wco", "rm0", 0.0), ("uwo", "rm0", 0.3))
     ),
 ]

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from sharpen.errors import SharpenError
-from sharpen.task import Chain, Countdown, Deduce, Digits, Graph, Grid, Points, builtin, task
+from sharpen.task import Chain, Countdown, Deduce, Digits, Graph, Grid, Points, Taste, builtin, task
 from sharpen.task.procedural import digest
 
 ALL = [kind() for kind in builtin().values()]
@@ -15,9 +15,9 @@ names = pytest.mark.parametrize("one", ALL, ids=[t.name for t in ALL])
 
 
 def test_names():
-    assert list(builtin()) == ["chain", "countdown", "deduce", "digits", "graph", "grid", "points"]
+    assert list(builtin()) == ["chain", "countdown", "deduce", "digits", "graph", "grid", "points", "taste"]
     assert task("chain", low=2, high=3) == Chain(2, 3)
-    assert [type(task(n)) for n in builtin()] == [Chain, Countdown, Deduce, Digits, Graph, Grid, Points]
+    assert [type(task(n)) for n in builtin()] == [Chain, Countdown, Deduce, Digits, Graph, Grid, Points, Taste]
 
 
 @pytest.mark.parametrize(
