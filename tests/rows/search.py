@@ -9,7 +9,7 @@ from sharpen.search import MCTS
 
 ROWS = [
     Row(
-        small("rest-mcts", 12, minibatch=16),
+        small("rest-mcts", 12, minibatch=4),
         reach=0.8,
         broken=lambda r: replace(r, collect=(Sample(1, program=MCTS(value="critic")), *r.collect[1:])),
         because="MCTS asks the actor 'critic'",
