@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from sharpen.claims import all_claims
-from sharpen.claims.report import page
+from sharpen.claims.report import page as claims_text
 from sharpen.cli.looking import shown
 from sharpen.cli.main import COMMANDS, parser
 from sharpen.recipes import all_recipes
@@ -77,7 +77,7 @@ def recipes_page() -> str:
 
 def claims_page() -> str:
     """What papers claim and what came out, from the results that are kept in claims/."""
-    return f"{NOTE}\n\n{page(list(all_claims().values()), HERE.parent / 'claims')}"
+    return f"{NOTE}\n\n{claims_text(list(all_claims().values()), HERE.parent / 'claims')}"
 
 
 PAGES = {
