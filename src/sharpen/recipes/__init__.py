@@ -11,6 +11,8 @@ FAMILIES = {
     "selftrain": "imitation of demonstrations and of one's own best answers",
     "policy": "policy optimisation with checkable rewards",
     "critic": "policy optimisation with a value model",
+    "agents": "agents that act in turns in a world",
+    "players": "models trained beside one another",
 }
 """Families of methods, a module each, and what is common to theirs."""
 
