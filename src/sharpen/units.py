@@ -41,8 +41,13 @@ KEYS: dict[str, Callable[[Entry], Hashable]] = {
     "batch": lambda e: 0,
     "role": lambda e: e.segment.role if e.segment else None,
     "state": lambda e: e.segment.state if e.segment else None,
+    "observation": lambda e: _before(e),
 }
-"""What units can be grouped by; any other name is looked up in the info of the trace, then of the problem."""
+"""What units can be grouped by; any other name is looked up in the info of the trace, then of the problem.
+
+The `state` of a turn is the world's own and may hold what is not seen (the turns left); its `observation` is the text
+that it answers.
+"""
 
 
 class Table:
@@ -83,6 +88,16 @@ class Table:
                     s.cols[name] = s.cols[name] + value
                 else:
                     s.cols[name] = s.cols[name] * value
+
+
+def _before(entry: Entry) -> str | None:
+    """The text of the segment before a segment."""
+    text = None
+    for s in entry.trace.segments:
+        if s is entry.segment:
+            return text
+        text = s.text
+    return None
 
 
 def _key(entry: Entry, key: str) -> Hashable:

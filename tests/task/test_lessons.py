@@ -2,6 +2,7 @@
 
 import json
 import random
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from sharpen.errors import SharpenError
 from sharpen.task import Graph, Grid, builtin
 from sharpen.task.extract import RULES, shortest
 from sharpen.task.files import Files
+from sharpen.task.room import Place
 from sharpen.task.text import said
 from sharpen.task.userfn import UserReward, with_reward
 from sharpen.types import Problem
@@ -52,12 +54,17 @@ def test_lessons_of_a_graph_begin_where_its_density_is_possible():
 
 def test_the_teacher_of_a_grid_goes_on_from_where_a_slip_led():
     task, rng, slips, every = Grid(sloppy=0.5, habits=()), random.Random(2), 0, 0
-    for _ in range(100):
+    shown, begun = Counter(), 0
+    for _ in range(200):
         p, last = task.lesson(rng)
         turns = [m["content"] for m in p.prompt if m["role"] == "assistant"] + list(last)
         world = task.environment(p)
-        assert p.prompt[0]["content"] == world.reset()
-        assert len(turns) == len(p.solution)
+        picture = p.prompt[0]["content"]
+        begun += picture == world.reset()
+        rows = picture.split("\n")
+        world.place = next(Place(r, row.index("@")) for r, row in enumerate(rows) if "@" in row)
+        assert world.room.picture(world.place) == picture
+        shown[len(turns)] += 1
         seen = []
         for turn in turns:
             best = len(world.room.solve(world.place))
@@ -66,6 +73,18 @@ def test_the_teacher_of_a_grid_goes_on_from_where_a_slip_led():
         assert [m["content"] for m in p.prompt if m["role"] == "user"][1:] == seen[:-1]
         every += len(turns)
     assert 0.5 * 0.6 < slips / every < 0.5  # most of the six actions do not lead on
+    # a quarter, a half and a quarter, but a room that needs two turns shows no third
+    assert sorted(shown) == [1, 2, 3]
+    assert 35 <= shown[1] <= 65
+    assert shown[3] < 50 < shown[2]
+    assert 40 < begun < 160  # the others begin further on
+
+
+def test_lessons_of_a_grid_with_a_door_reach_every_part_of_the_walk():
+    task, rng = Grid(door=True, habits=(), sloppy=0.0), random.Random(3)
+    taught = Counter(task.lesson(rng)[1][0] for _ in range(300))
+    assert taught["take"] > 15
+    assert taught["open"] > 15
 
 
 def test_the_shortest_text_that_states_an_answer():

@@ -21,6 +21,8 @@ FAMILIES = {
     "calibration": "knowing how likely one's own answer is to be right",
     "length": "answers no longer than they need be",
     "balance": "answers in proportion to their reward",
+    "agents": "agents that act in turns in a world",
+    "players": "models trained beside one another",
     "flow": "policies that are no language models: flow matching, through its denoising steps",
 }
 """Families of methods, a module each, and what is common to theirs."""

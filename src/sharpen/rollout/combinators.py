@@ -69,13 +69,44 @@ class When(Part):
 
     def __call__(self, groups: list[Group], ctx: Ctx) -> list[Group]:
         """The other groups as they are, the chosen ones as the stages leave them; groups the stages add come last."""
-        hit = {id(g): g for g in groups if self.test(g)}
-        ctx.log(f"when/{self.test.__name__}", len(hit) / max(1, len(groups)))
-        if not hit:
-            return groups
-        made = {id(g): g for g in _run(self.stages, list(hit.values()), ctx)}
-        kept = [g for g in groups if id(g) not in hit or id(g) in made]
-        return kept + [g for key, g in made.items() if key not in hit]
+        chosen = [g for g in groups if self.test(g)]
+        ctx.log(f"when/{self.test.__name__}", len(chosen) / max(1, len(groups)))
+        return _some(self.stages, groups, chosen, ctx)
+
+
+def _some(stages: tuple[Any, ...], groups: list[Group], chosen: list[Group], ctx: Ctx) -> list[Group]:
+    """All groups in order, the chosen ones as the stages leave them; groups the stages add come last."""
+    if not chosen:
+        return groups
+    hit = {id(g) for g in chosen}
+    made = {id(g): g for g in _run(stages, chosen, ctx)}
+    kept = [g for g in groups if id(g) not in hit or id(g) in made]
+    return kept + [g for key, g in made.items() if key not in hit]
+
+
+@dataclass(frozen=True)
+class By(Part):
+    """Run `stages` on the groups all of whose traces are of one `agent`: credit of a verifier's verdicts beside that of
+    the solutions they judge, targets of replayed episodes.
+
+    What the stages write counts as written. Updates choose the same traces by `Traces(by=agent)`; on those of another
+    agent the columns are unknown.
+    """
+
+    agent: str
+    stages: tuple[Any, ...]
+
+    def wire(self, wiring: Wiring) -> None:
+        """The stages, in order; what other agents' columns were used for does not bind them."""
+        before, wiring.used = wiring.used, {}
+        for stage in self.stages:
+            stage.wire(wiring)
+        wiring.used = before | wiring.used
+
+    def __call__(self, groups: list[Group], ctx: Ctx) -> list[Group]:
+        """The other groups pass unchanged, all in order; groups the stages add come last."""
+        chosen = [g for g in groups if g.traces and all(t.agent == self.agent for t in g.traces)]
+        return _some(self.stages, groups, chosen, ctx)
 
 
 @dataclass(frozen=True)
@@ -154,6 +185,18 @@ class Cosine(Part):
         """The value at some progress p."""
         half = (1 + math.cos(math.pi * min(1.0, max(0.0, progress)))) / 2
         return self.end + (self.start - self.end) * half
+
+
+@dataclass(frozen=True)
+class Decay(Part):
+    """From `start` down by the factor e^-`rate` over the run: start x exp(-rate x progress)."""
+
+    start: float
+    rate: float
+
+    def __call__(self, progress: float) -> float:
+        """The value at some progress."""
+        return self.start * math.exp(-self.rate * progress)
 
 
 @dataclass(frozen=True)

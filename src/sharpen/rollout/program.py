@@ -51,16 +51,19 @@ class Scheduler:
     def run(self, programs: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
         """The results of coroutines, in order. The first failure ends the others and is raised."""
 
-        async def main() -> list[T]:
+        results: list[T] = []
+
+        async def main() -> None:  # without a result: asyncio writes that of a finished task out, tensors and all
             tasks = [asyncio.ensure_future(p) for p in programs]
             try:
-                return list(await asyncio.gather(*tasks))
+                results.extend(await asyncio.gather(*tasks))
             finally:
                 for task in tasks:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
 
-        return _outside_loop(main)
+        _outside_loop(main)
+        return results
 
     async def ask(self, actor: str, request: Request | Question) -> Any:
         """Wait for one segment, or for one number."""
@@ -125,18 +128,18 @@ def _ending(context: Sequence[Segment]) -> list[Segment]:
     return [*given, Segment(last.atoms[:-1]), Segment(last.atoms[-1:], trainable=True)]
 
 
-def _outside_loop(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
+def _outside_loop(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Run a coroutine function to its end, in a thread of its own where a loop is running already (a notebook)."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return asyncio.run(main())
-    result: list[T] = []
+        asyncio.run(main())
+        return
     failure: list[BaseException] = []
 
     def work() -> None:
         try:
-            result.append(asyncio.run(main()))
+            asyncio.run(main())
         except BaseException as error:
             failure.append(error)
 
@@ -145,7 +148,6 @@ def _outside_loop(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
     thread.join()
     if failure:
         raise failure[0]
-    return result[0]
 
 
 @dataclasses.dataclass
@@ -241,10 +243,10 @@ async def episode(play: Play) -> Trace:
             return Trace(play.problem, context[:-1], end="length", info={"success": False})
         state = world.state
         turn = await play.sample(context)
+        turn.state = state
         if turn.info.get("end") == "length":
             return Trace(play.problem, [*context, turn], end="length", info={"success": False})
         observation, turn.reward, done = world.step(turn.text or "")
-        turn.state = state
         context = [*context, turn] if done else [*context, turn, play.say(observation)]
     return Trace(play.problem, context, info={"success": sum(s.reward for s in context) > 0})
 

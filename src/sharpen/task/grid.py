@@ -19,6 +19,10 @@ HABITS = (("r", "l", 0.7),)
 """A careless teacher mixes up right and left: seven times in ten it says left for right."""
 
 
+TURNS = (1, 2, 2, 3)
+"""How many turns of a walk a lesson shows; each is as likely as it is frequent here."""
+
+
 @dataclass(frozen=True)
 class Grid(Procedural):
     """Sizes are the sides of the square. A turn is one of `u d l r take open`; an episode has `slack` times the turns
@@ -136,20 +140,26 @@ class Grid(Procedural):
         return judged
 
     def lesson(self, rng: random.Random) -> tuple[Problem, tuple[str, ...]]:
-        """A walk in a room of any size, small ones oftener, none held out, for as many turns as are needed there.
+        """One to three turns of a walk in a room of any size, small ones oftener, none held out.
 
-        The teacher goes on by a shortest way from where it is; by habit, or at the rate `sloppy`, it does something
-        else. The last turn is the lesson's line, and the prompt holds those before it as messages.
+        The walk has as many turns as are needed there, and the lesson begins anywhere on it: each turn shows the whole
+        room, so a short lesson teaches as much a token as a long one. The teacher goes on by a shortest way from where
+        it is; by habit, or at the rate `sloppy`, it does something else. The last turn is the lesson's line, and the
+        prompt holds those before it as messages.
         """
         problem = self.studied(rng)
+        needed = len(problem.solution or ())
+        shown = min(needed, rng.choice(TURNS))
+        first = rng.randrange(needed - shown + 1)
         world = self.environment(problem)
         said = [{"role": "user", "content": world.reset()}]
-        for turn in range(1, len(problem.solution or ()) + 1):
+        for turn in range(first + shown):
             action = (world.room.solve(world.place) or ACTIONS)[0]
             action = rng.choice(ACTIONS) if rng.random() < self.sloppy else self.habit(action, rng)
-            if turn == len(problem.solution or ()):
+            if turn == first + shown - 1:
                 break
-            said += [{"role": "assistant", "content": action}, {"role": "user", "content": world.step(action)[0]}]
+            seen = {"role": "user", "content": world.step(action)[0]}
+            said = [seen] if turn < first else [*said, {"role": "assistant", "content": action}, seen]
         return dataclasses.replace(problem, prompt=said), (action,)
 
     def habit(self, action: str, rng: random.Random) -> str:

@@ -80,6 +80,7 @@ class Room:
         From a place, or from the start.
         """
         first = place or self.start
+        actions = ACTIONS if self.find(KEY) else tuple(MOVES)  # without a key the others have no effect
         last = [first]
         came: dict[Place, tuple[Place, str] | None] = {first: None}
         while last:
@@ -87,7 +88,7 @@ class Room:
             for place in last:
                 if self.at_goal(place):
                     return trail(came, place)
-                for action in ACTIONS:
+                for action in actions:
                     to = self.after(place, action)
                     if to not in came:
                         came[to] = (place, action)
