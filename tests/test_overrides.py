@@ -82,6 +82,11 @@ def test_options_are_all_names_that_work_and_origins_are_among_them():
                 assert override(r, [f"{name}={value}"]) == r, name
 
 
+def test_a_text_is_taken_as_it_is():
+    assert override(recipe("tango"), ["Split.0.separator=\n\n"]).recipes[0].collect[1].separator == "\n\n"
+    assert override(grpo, ["Sample.n= 3 "]).collect[0].n == 3
+
+
 def test_actors_have_names_too():
     assert override(grpo, ["Frozen.refresh=iteration"]).actors[1][1] == Frozen("policy", "iteration")
 

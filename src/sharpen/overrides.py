@@ -65,7 +65,9 @@ def _read(parts: Mapping[str, Part], change: str) -> tuple[Part, str, Any]:
             f"`--set {change}`: {where} has no field {name!r}. {near(name, fields)} `sharpen show` prints them with "
             "their values."
         )
-    return part, name, parse(text.strip(), hint(type(part), name), f"`--set {change}`")
+    kind = hint(type(part), name)
+    # a text is taken as it is: a separator may be a line feed
+    return part, name, parse(text if kind is str else text.strip(), kind, f"`--set {change}`")
 
 
 def _fields(part: Part) -> list[str]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class Blend(Part):
     """A = (1 - share) A + share B on each atom, where B is the credit in the column `other`.
 
-    RL Tango (2505.15034, section 3.2) blends credit of outcomes and of steps, each normalised by itself, under a share
+    RL Tango (2505.15034) blends credit of outcomes and of steps, each normalised by itself, under a share
     that falls: `Vary(Blend(), "share", Decay(0.5, 3.0))`.
     """
 
@@ -54,7 +54,7 @@ class ClassBalance(Part):
     The class is the fact `of` in the problem's info. Among N traces, n_c of them of class c, the factor is
     s_c = N / (sqrt(n_c) sum_d sqrt(n_d)): proportional to 1 / sqrt(n_c), and 1 in the mean over traces. It is smoothed
     over iterations, s <- memory x s + (1 - memory) x s_c, from its first value on; a class that does not occur keeps
-    its own. RL Tango, 2505.15034, section 3.3.
+    its own. RL Tango, 2505.15034, which gives the root and the smoothing; the scale is ours.
     """
 
     of: str = "right"

@@ -20,8 +20,8 @@ class TurnReturn(Part):
     """Discounted return of each turn, R_t = sum_{k >= t} gamma^(k - t) r_k over the turns of its trace, on its atoms.
 
     r_k is the turn's `of`: `reward` is what the world gave for it, any other name a column at the turn's last atom.
-    Turns are the trained segments, in order. GiGPO (2505.10978, section 4.2) compares it among turns taken in the same
-    state; with gamma 1 on normalised rewards of steps it is process-supervised GRPO's credit (2402.03300, section
+    Turns are the trained segments, in order. GiGPO (2505.10978, eq. 7) compares it among turns taken in the same state;
+    with gamma 1 on normalised rewards of steps it is process-supervised GRPO's credit (2402.03300, section
     4.1.3).
     """
 
@@ -60,8 +60,8 @@ class TD(Part):
     """What the value of each turn's action should be, y_t = r_t + gamma V(s_{t+1}), on the turn's atoms.
 
     r_t is what the world gave for the turn, V(s_{t+1}) the column `value` at the first atom of the trace's next turn,
-    and 0 after the last one (an episode that a limit cut off counts as ended). ArCHer, 2402.19446, section 3.2: V is
-    the target network's.
+    and 0 after the last one (an episode that a limit cut off counts as ended). In ArCHer (2402.19446) V is the target
+    network's.
     """
 
     gamma: float = 0.9
@@ -97,8 +97,8 @@ class TurnAdvantage(Part):
     """A(s, a) = Q(s, a) - V(s) of each turn, on its atoms: `q` at its last atom (the whole action was heard) less `v`
     at its first (none of it was).
 
-    Without a `v` it is Q alone: what the value of the state should be, where the action is the policy's own. ArCHer,
-    2402.19446, section 3.3.
+    Without a `v` it is Q alone: what the value of the state should be, where the action is the policy's own. Source:
+    ArCHer, 2402.19446, and its released code.
     """
 
     q: str = "q"

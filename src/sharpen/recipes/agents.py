@@ -23,7 +23,7 @@ gigpo = replace(
     parent="grpo",
     about="GRPO for episodes with credit at two levels: of the episode among those of its problem, and of each turn, "
     "by its discounted return, among all turns of the group that answer exactly the same observation.",
-    source_of="GiGPO, arXiv 2505.10978, section 4 (eq. 2 to 9), and its released code",
+    source_of="GiGPO, arXiv 2505.10978, eq. 3 and 6 to 8, and its released code",
     collect=(
         Sample(8),
         Verify(),
@@ -36,18 +36,18 @@ gigpo = replace(
     updates=(Update((Term(PPOClip(), mean_over="atom"), Term(KL(), 0.01, mean_over="atom", name="kl"))),),
     loop=Loop(iterations=100, problems=16),
     origins={
-        "GroupNorm.0.scale": "F = 1: both means are subtracted and nothing is divided (eq. 2, 7), the released code's "
+        "GroupNorm.0.scale": "both means are subtracted and nothing is divided (eq. 3, 7), the released code's "
         "default; `std` is the paper's other choice",
         "GroupNorm.0.unit": "the mean is over episodes (eq. 3); the released code counts an episode once for each of "
         "its turns by default",
         "GroupNorm.1.peers": "turns of one group at an identical observation (eq. 6); `state` instead compares only "
         "turns whose whole state the world calls equal (in `grid` with equal turns left)",
         "GroupNorm.1.singleton": "an observation met once gives 0",
-        "GroupNorm.1.weight": "w = 1 (section 5.1)",
-        "TurnReturn.gamma": "0.95 (section 5.1)",
-        "Term.ppoclip.mean_over": "all tokens weigh the same in the released code; eq. 9 has one ratio an action",
-        "Term.kl.weight": "beta = 0.01 (released scripts)",
-        "Sample.n": "8 episodes a group, 16 groups (section 5.1)",
+        "GroupNorm.1.weight": "w = 1 (released scripts)",
+        "TurnReturn.gamma": "0.95 (released scripts)",
+        "Term.ppoclip.mean_over": "all tokens weigh the same in the released code",
+        "Term.kl.weight": "0.01, k3 (released scripts, which also punish an invalid action by 0.1; not here)",
+        "Sample.n": "8 episodes a group, 16 groups (released scripts)",
     },
 )
 
@@ -59,7 +59,7 @@ archer = Recipe(
     parent="ppo",
     about="A critic of whole turns learns off-policy, by temporal differences on replayed episodes, what an action is "
     "worth; the policy follows the gradient of turns it takes anew in those states, credited by Q - V.",
-    source_of="ArCHer, arXiv 2402.19446, section 3 (algorithm 1), and its released code",
+    source_of="ArCHer, arXiv 2402.19446, as its released code has it",
     source=Uniform(),
     collect=(
         Sample(1),
@@ -100,13 +100,13 @@ archer = Recipe(
     origins={
         "TD.gamma": "0.9 (the trainer's default in the released code; its scripts say 0.95)",
         "Frozen.0.tau": "0.1 (released code)",
-        "Value.0.of": "Q and V are two models; the paper has two heads on one encoder, twice, and takes the smaller of "
-        "each two, which is left out",
+        "Value.0.of": "Q and V are two models; the released code has two heads for each on one encoder and takes the "
+        "smaller of each two, which is left out",
         "Redraw.n": "the policy's action is drawn anew in replayed states, for V's target and for the policy gradient "
         "(released code); 32 x 8 turns a step there",
-        "Replay.n": "whole episodes are replayed and all their turns fitted; single turns in the paper",
-        "Update.0.epochs": "targets are taken once an iteration; the paper draws turns and targets anew each epoch, 3 "
-        "to 50 of them",
+        "Replay.n": "whole episodes are replayed and all their turns fitted; single turns in the released code",
+        "Update.0.epochs": "targets are taken once an iteration; the released code draws turns and targets anew each "
+        "epoch, 3 to 50 of them",
         "Update.2.start": "the critics' head start is 10 to 20 iterations in the released scripts",
         "Term.2.horizon": "1: log-probs are summed over a turn, which is one action",
         "Loop.problems": "128 episodes an iteration (released scripts)",

@@ -42,12 +42,12 @@ _dance = Recipe(
     actors=(("policy", Policy()), ("verifier", Twin())),
     origins={
         "Verdicts.n": "no number found; 4, so that verdicts on a solution have peers",
-        "Verdicts.format": "correctness + format (section 3.3); the weight was not found, 1 here",
-        "GroupNorm.0.scale": "credit of outcomes and of steps is normalised apart before it is mixed (section 3.2)",
-        "TurnReturn.gamma": "a token is credited with the normalised rewards of its own and later steps (section 3.2)",
-        "Decay.start": "the share of steps falls exponentially (section 3.2); its constants were not found",
-        "ClassBalance.memory": "factors ~ 1/sqrt(n), smoothed (section 3.3); no constant found, 0.9 here",
-        "Update.1.every": "three steps of the generator for one of the verifier (section 4.1)",
+        "Verdicts.format": "agreement + format; the weight was not found, 1 here",
+        "GroupNorm.0.scale": "credit of outcomes and of steps is normalised apart before it is mixed",
+        "TurnReturn.gamma": "a token is credited with the normalised rewards of its own and later steps",
+        "Decay.start": "the share of steps falls exponentially; its constants were not found",
+        "ClassBalance.memory": "factors ~ 1/sqrt(n), smoothed; no constant found, 0.9 here",
+        "Update.1.every": "three steps of the generator for one of the verifier",
         "Twin.of": "the verifier begins as a copy of the policy; the paper's is another model of the same size",
     },
 )
@@ -58,7 +58,7 @@ tango = Program(
     parent="grpo",
     about="A generator and a verifier that writes a sign for every step of its solutions are trained in turn: the "
     "verifier for agreeing with the outcome alone, the generator by the outcome and by the verifier's signs.",
-    source_of="RL Tango, arXiv 2505.15034, section 3; its code is not published, so constants are from second hand",
+    source_of="RL Tango, arXiv 2505.15034, by second-hand descriptions that agree; its code is not published",
     recipes=(
         replace(
             _dance,
@@ -83,7 +83,7 @@ tango = Program(
             name="tango-warm-up",
             updates=(_verifier,),
             loop=Loop(iterations=40, problems=32),
-            origins={"Loop.iterations": "40 steps of the verifier alone (section 4.1)"},
+            origins={"Loop.iterations": "40 steps of the verifier alone"},
         ),
         _dance,
     ),

@@ -69,8 +69,8 @@ class Redraw(Part):
     """Add `n` turns that `actor` takes now where a turn of these traces was taken, drawn uniformly with replacement.
 
     Each is a group of one trace, of the agent `redraw`: the words before the turn as context, and the new turn. No
-    world hears it, so it has no reward and no verdict. ArCHer, 2402.19446, section 3.2, asks its critics about the
-    policy's present action in states of the past.
+    world hears it, so it has no reward and no verdict. ArCHer (2402.19446, released code) asks its critics about
+    the policy's present action in states of the past.
     """
 
     n: int = 128

@@ -11,6 +11,7 @@ from sharpen.rollout.program import answer, run_programs
 from sharpen.types import Group, Problem, Sampling, Trace
 
 if TYPE_CHECKING:
+    from sharpen.actor.base import Actor
     from sharpen.ctx import Ctx
 
 ASK = "Write + for each right line and - for each wrong one, then + or - for the whole."
@@ -35,7 +36,7 @@ class Verdicts(Part):
     others a group for each trace, which holds its verdicts, of the agent `actor`. Their reward is `agrees` (1 where the
     last sign is that of the task's own verdict) + `format` x `formed` (1 for the right number of signs and nothing
     else). They have no `solved`; what they judge is in their problem's info (`right`, `steps`), its key is their
-    problem's `parent`. No label of a single step is used. RL Tango, 2505.15034, section 3.
+    problem's `parent`. No label of a single step is used. Source: RL Tango, 2505.15034.
     """
 
     n: int = 4
@@ -114,6 +115,6 @@ class Rehearse(Part):
         return groups + [Group(t.problem, [_random(t.problem, actor, ctx)]) for t in odd]
 
 
-def _random(problem: Problem, actor, ctx: Ctx) -> Trace:  # type: ignore[no-untyped-def]
+def _random(problem: Problem, actor: Actor, ctx: Ctx) -> Trace:
     text = "".join(ctx.rng.choice("+-") for _ in range(problem.info["steps"] + 1))
     return Trace(problem, [*actor.prompt(problem), actor.given(text)], agent="form")
