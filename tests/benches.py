@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import random
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import zip_longest
+from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file, save_file
 
 from sharpen.actor.base import Actor
 from sharpen.actor.nano import Nano, character_tokenizer, upbringing
@@ -29,7 +34,7 @@ from toy import Copy, nano_actor
 
 @dataclass(frozen=True)
 class Bench:
-    """`base` makes the weights once (it is called once a process), `actor` an actor with any weights to put them in."""
+    """`base` makes the weights once, `actor` an actor with any weights to put them in."""
 
     name: str
     task: Callable[[], Task]
@@ -44,9 +49,24 @@ class Bench:
         return Trainer(method, self.task(), actor, seed=seed)
 
 
+def shared(runner: int) -> Path:
+    """The folder where the processes started by a test runner hand each other what they made."""
+    return Path(tempfile.gettempdir()) / f"sharpen-benches-{runner}"
+
+
 @cache
 def _once(bench: Bench) -> dict[str, torch.Tensor]:
-    return bench.base()
+    """The base, made by one of the processes that test together and read by the others."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return bench.base()
+    folder = shared(os.getppid())
+    folder.mkdir(exist_ok=True)
+    file = folder / f"{bench.name}.safetensors"
+    with open(folder / f"{bench.name}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not file.exists():
+            save_file({k: v.contiguous() for k, v in bench.base().items()}, file)
+    return load_file(file)
 
 
 class Noisy(Copy):
