@@ -13,15 +13,17 @@ from sharpen.actor.flow import FlowActor, load_flow
 from sharpen.actor.load import ModelSetup
 from sharpen.actor.velocity import FlowConfig, velocity_field
 from sharpen.errors import SharpenError
+from sharpen.evaluate import evaluate
 from sharpen.latents import read, shown
 from sharpen.loop import Trainer
 from sharpen.loss.steps import StepPreference
 from sharpen.maths.flow import noise_level, ode_step, sde_step, times
 from sharpen.recipes import recipe
 from sharpen.run.setup import Setup, open_policy
+from sharpen.search import Beam
 from sharpen.task import Chain, Points, task
 from sharpen.types import Batch, Problem, Sampling, Scored, Segment, Sets, Trace
-from toy import nano_actor, weights_equal
+from toy import weights_equal
 
 PROBLEM = Problem("toy:1", "anything", "1", info={"condition": (1.0,)})
 
@@ -391,6 +393,12 @@ def language_model(tmp_path):
     return open_policy(Setup(task="points", model=str(tmp_path / "model")), Points())
 
 
+def whole():
+    """A policy that draws points."""
+    config = FlowConfig((2,), 8, width=8, layers=1)
+    return FlowActor(velocity_field(config), config)
+
+
 def with_setup(tmp_path, **setup):
     actor().export(tmp_path / "policy")
     return load_flow(tmp_path / "policy", ModelSetup(**setup))
@@ -415,7 +423,8 @@ def with_setup(tmp_path, **setup):
         (lambda p: actor().load_weights(actor(width=8).weights()), "weights are not those of this flow policy"),
         (lambda p: FlowConfig((0,), 1), "describes no flow policy"),
         (lambda p: FlowConfig((2,), 1, low=0.3), "describes no flow policy"),
-        (lambda p: Trainer(recipe("flow-grpo"), Chain(), nano_actor()), "needs 'latent' of the task"),
+        (lambda p: Trainer(recipe("flow-grpo"), Chain(), actor()), "needs 'latent' of the task"),
+        (lambda p: evaluate(whole(), Points(), "test", problems=1, program=Beam()), "Beam searches among texts"),
         (lambda p: Trainer(recipe("ppo"), Points(), actor()), "a value model is made of a language model"),
         (lambda p: Points().lesson(random.Random(0)), "asks for latents, so there are no lessons in words"),
         (lambda p: Points(test_share=1), "leaves the train or the test split empty"),
