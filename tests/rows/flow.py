@@ -51,7 +51,7 @@ ROWS = [
         bench=POINTS,
     ),
     Row(
-        # with fewer pairs a minibatch, chance moves the last steps out of their clip, from where nothing brings them back
+        # with fewer pairs a minibatch, chance moves late steps out of their clip, and nothing brings them back
         small("d3po", 30, problems=256, minibatch=32, lr=3e-4),
         reach=0.55,
         broken=lambda r: replace(r, collect=(Sample(2, method="sde"), Verify(), Total())),
