@@ -10,6 +10,7 @@ from typing import Literal
 
 from sharpen.bounds import require
 from sharpen.core import Part
+from sharpen.errors import SharpenError
 from sharpen.rollout.program import Play
 from sharpen.types import End, Segment, Trace
 
@@ -91,9 +92,14 @@ class Search(Part):
 
 
 class Tree:
-    """The prefixes of one problem, and what they have cost."""
+    """The prefixes of one problem, and what they have cost. Raises SharpenError for a task of latents."""
 
     def __init__(self, search: Search, play: Play) -> None:
+        if "latent" in play.task.gives:
+            raise SharpenError(
+                f"{type(search).__name__} searches among texts, and task {play.task.name!r} is answered by latents, "
+                "which a flow policy draws in one chain. Measure or sample without a search."
+            )
         self.search = search
         self.play = play
         self.prompt = play.prompt()

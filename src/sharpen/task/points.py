@@ -59,7 +59,7 @@ class Points(Latent):
 
     def judge(self, problem: Problem, x: Tensor) -> dict[str, float]:
         """By the distance to the spot's centre."""
-        away = math.dist(x.tolist(), spot(problem.info["category"]))
+        away = math.dist(x.tolist(), self.target(problem).tolist())  # the centre in float32, as latents are
         return {"correct": float(away < NEAR), "near": 1 - min(1.0, away / (2 * RING))}
 
     def data(self, problems: list[Problem], gen: torch.Generator) -> Tensor:
