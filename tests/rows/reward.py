@@ -22,7 +22,7 @@ ROWS = [
         Row(
             small_program(name, FIT, FOLLOW),
             reach=reach,
-            state=("rng", "gen", "weights", "states"),
+            state=("rng", "gen", "weights", "states", "learners"),
             bench=TASTE,
             measure=followed,
             broken=lambda p: replace(p, recipes=(replace(p.recipes[1], actors=p.recipes[1].actors[:3]),)),
