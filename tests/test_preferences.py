@@ -183,7 +183,7 @@ GOOD = {"prompt": "a?", "chosen": "x", "rejected": "y"}
         ([GOOD, {**GOOD, "chosen": "  "}], "a.jsonl line 2 has no reply in the column 'chosen'"),
         ([GOOD, {**GOOD, "chosen": user("who?")}], "line 2 has no reply in the column 'chosen'"),
         ([GOOD, {**GOOD, "rejected": 7}], "line 2 has no reply in the column 'rejected'"),
-        ([GOOD, {**GOOD, "rejected": [{"role": "assistant"}]}], "line 2: the prompt ('rejected') is a"),
+        ([GOOD, {**GOOD, "rejected": [{"role": "assistant"}]}], "line 2 has no reply in the column 'rejected'"),
         ([GOOD, {"chosen": "x", "rejected": "y"}], "line 2 has no prompt: it has chosen, rejected."),
         (
             [GOOD, {"chosen": user("a") + assistant("x"), "rejected": user("b") + assistant("y")}],
@@ -228,7 +228,17 @@ def test_what_a_base_depends_on_are_the_rows_to_train_on(tmp_path):
 def test_gold_by_hand():
     task = Taste()
     wish = Problem("taste:abc", "abc?", info={"wish": "abc"})
-    worth = {"abc": 1, " cab\n": 1, "ab": 2 / 3, "abcd": 3 / 4, "abca": 3 / 4, "abd": 2 / 4, "": 0, "xyz": 0, "aaa": 0.2}
+    worth = {
+        "abc": 1,
+        " cab\n": 1,
+        "ab": 2 / 3,
+        "abcd": 3 / 4,
+        "abca": 3 / 4,
+        "abd": 2 / 4,
+        "": 0,
+        "xyz": 0,
+        "aaa": 0.2,
+    }
     assert {text: task.gold(wish, text) for text in worth} == pytest.approx(worth)
     assert task.verify(wish, said(wish, "cba")) == {"correct": 1.0, "gold": 1.0}
     assert task.verify(wish, said(wish, "ab")) == {"correct": 0.0, "gold": 2 / 3}

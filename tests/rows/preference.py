@@ -10,7 +10,12 @@ ROWS = [
     Row(
         small("dpo", 20, problems=72, lr=3e-4),
         reach=0.6,
-        state=("rng", "states", "weights", "learners"),  # the fourth iteration ends the epoch; one minibatch: no shuffling
+        state=(
+            "rng",
+            "states",
+            "weights",
+            "learners",
+        ),  # the fourth iteration ends the epoch; one minibatch: no shuffling
         bench=TASTE,
         measure=preferred,
         broken=lambda r: replace(r, collect=()),
