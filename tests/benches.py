@@ -20,9 +20,10 @@ from sharpen.actor.base import Actor
 from sharpen.actor.nano import Nano, character_tokenizer, upbringing
 from sharpen.core import reads
 from sharpen.evaluate import evaluate
-from sharpen.judging import judge_report
+from sharpen.judging import judge_report, totals
 from sharpen.loop import Trainer
 from sharpen.maths import sum_by
+from sharpen.recipes import recipe
 from sharpen.rollout.edit import demonstration
 from sharpen.task.base import Task
 from sharpen.task.confident import Confident
@@ -121,10 +122,14 @@ def _taste_actor() -> Actor:
 
 def liked(trainer: Trainer) -> float:
     """The mean gold of 8 replies to each problem that is held out."""
-    task = _taste()
-    _, traces = evaluate(trainer.ctx.actors["policy"], task, "test", problems=30, samples=8, ks=(1,))
-    replies = [t for some in traces for t in some[1:]]
+    replies = _replies(trainer.policy)
     return sum(t.rewards["gold"] for t in replies) / len(replies)
+
+
+def _replies(actor: Actor) -> list[Trace]:
+    """Eight replies to each of thirty held-out problems."""
+    _, traces = evaluate(actor, _taste(), "test", problems=30, samples=8, ks=(1,))
+    return [t for some in traces for t in some[1:]]
 
 
 COPY = Bench("copy", Copy, _copy_base, _copy_actor, copied)
@@ -380,5 +385,12 @@ def preferred(trainer: Trainer) -> float:
 
 
 def followed(trainer: Trainer) -> float:
-    """What reward models say of the last iteration's replies: gold falls in the end when they are followed too far."""
-    return trainer.ctx.last["reward/rm"]
+    """How much more the policy's replies to held-out problems please the reward model than the base's do.
+
+    In standard deviations of what it says of the base's; of several models the one that is pleased least. The base
+    itself has 0. Gold is not in it: it falls when a model is followed too far.
+    """
+    replies = [_replies(actor) for actor in (trainer.policy, TASTE.trainer(recipe("dpo")).policy)]
+    models = [actor for name, actor in trainer.trained().items() if name.startswith("rm")]
+    said = [[torch.tensor(totals(model, traces)) for traces in replies] for model in models]
+    return min(float((new.mean() - old.mean()) / old.std()) for new, old in said)

@@ -6,13 +6,14 @@ from dataclasses import replace
 import pytest
 import torch
 
-from benches import TASTE
+from benches import TASTE, followed, preferred, ranked
 from sharpen.errors import SharpenError
 from sharpen.loss.pairs import Pair
 from sharpen.recipe import Term
 from sharpen.recipes import recipe
 from sharpen.reduction import count, numerator
 from sharpen.types import Batch, Scored, Sets
+from table import TABLE
 
 TRACE = [0, 0, 1, 2, 3, 3, 3]
 """Four traces of 2, 1, 1 and 3 atoms; the pairs are (0, 1) and (3, 2)."""
@@ -176,3 +177,14 @@ def test_only_the_given_texts_are_trained_and_micro_batches_add_up():
 
 def test_the_base_of_the_bench_has_much_to_learn():
     assert 0.46 < TASTE.measure(TASTE.trainer(recipe("dpo"))) < 0.5
+
+
+def test_where_the_measures_of_the_rows_begin():
+    """A policy is not preferred to itself; before it follows a model it pleases it as much as the base does."""
+    assert preferred(TASTE.trainer(recipe("dpo"))) == 0.5
+    row = next(r for r in TABLE if r.name == "rm-ppo")
+    trainer = TASTE.trainer(row.recipe)
+    assert 0.3 < ranked(trainer) < 0.65  # the head is random
+    trainer.step()
+    assert followed(trainer) == 0.0
+    assert ranked(trainer) > 0.7

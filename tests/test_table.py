@@ -1,7 +1,5 @@
 """What every recipe must do, by one row of the table each."""
 
-import copy
-
 import pytest
 import torch
 
@@ -48,8 +46,6 @@ def test_resumes_to_the_bit(row, tmp_path):
     The equality has teeth: without any one part of the state that the recipe depends on, the two runs differ.
     """
     whole, first, second = (start(row, seed) for seed in (5, 5, 77))
-    fresh = second.state()
-    forgotten = {part: plain(fresh[part]) for part in row.state}
     steps = [whole.step() for _ in range(4)]
     for _ in range(2):
         first.step()
@@ -68,17 +64,14 @@ def test_resumes_to_the_bit(row, tmp_path):
         assert a.metrics == b.metrics
         assert a.cost == b.cost
         assert rollout_table(a.step, a.groups).equals(rollout_table(b.step, b.groups))
-    for part, old in forgotten.items():
+    for part in row.state:
         third = start(row, 77)
-        third.load({**newest(tmp_path)[1], part: old})
+        while third.phase < first.phase:  # a state is of one recipe of a program
+            third._begin(third.phase + 1)
+        third.load({**newest(tmp_path)[1], part: third.state()[part]})
         for _ in range(2):
             third.step()
         assert not weights_equal(wanted, third.ctx.actors[row.actor].weights()), f"nothing depends on {part}"
-
-
-def plain(state):
-    """A copy of a part of a state that later steps cannot change."""
-    return copy.deepcopy(state)
 
 
 @rows

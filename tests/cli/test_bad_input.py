@@ -65,7 +65,7 @@ def test_mistyped_words(sharpen, tiny, words, texts):
     ("change", "text"),
     [
         ("Sampel.n=3", "`--set Sampel.n=3`: the recipe has no part 'Sampel'. Did you mean Sample?"),
-        ("Sample.m=3", "`--set Sample.m=3`: Sample has no field 'm'. Known: actor, max_tokens, n, program"),
+        ("Sample.m=3", "`--set Sample.m=3`: Sample has no field 'm'. Known: actor, max_tokens, method, n, program"),
         ("n=3", "is not of the form PART.FIELD=VALUE, like `--set Sample.n=32`. Did you mean Sample.n?"),
         ("Sample.n", "`--set Sample.n` is not of the form PART.FIELD=VALUE"),
         ("Sample.n=many", "`--set Sample.n=many`: 'many' is not a whole number."),

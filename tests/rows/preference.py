@@ -8,9 +8,14 @@ from rows.reward import FIT
 
 ROWS = [
     Row(
-        small("dpo", 30, problems=48, lr=3e-4),
+        small("dpo", 20, problems=72, lr=3e-4),
         reach=0.6,
-        state=("rng", "weights", "learners"),  # one minibatch an iteration: nothing is shuffled
+        state=(
+            "rng",
+            "states",
+            "weights",
+            "learners",
+        ),  # the fourth iteration ends the epoch; one minibatch: no shuffling
         bench=TASTE,
         measure=preferred,
         broken=lambda r: replace(r, collect=()),
@@ -24,8 +29,7 @@ ROWS = [
     ),
     Row(
         small_program("online-dpo", FIT, {"iterations": 6, "problems": 32, "minibatch": 8, "lr": 3e-4}),
-        reach=0.4,
-        state=("rng", "gen", "weights"),
+        reach=0.45,
         bench=TASTE,
         measure=followed,
         broken=lambda p: replace(p, recipes=(replace(p.recipes[1], actors=p.recipes[1].actors[:2]),)),
@@ -35,6 +39,6 @@ ROWS = [
         small("spin", 12, problems=64, minibatch=32),
         reach=0.82,
         broken=lambda r: replace(r, actors=r.actors[:1]),
-        because="Annotate asks the actor 'opponent'",
+        because="Sample asks the actor 'opponent'",
     ),
 ]

@@ -22,12 +22,12 @@ ROWS = [
         Row(
             small_program(name, FIT, FOLLOW),
             reach=reach,
-            state=("rng", "gen", "weights", "states"),
+            state=("rng", "gen", "weights", "states", "learners"),
             bench=TASTE,
             measure=followed,
             broken=lambda p: replace(p, recipes=(replace(p.recipes[1], actors=p.recipes[1].actors[:3]),)),
             because=f"Judge asks the actor {model!r}",
         )
-        for name, model, reach in (("rm-ppo", "rm", 0.5), ("wco", "rm0", 0.0), ("uwo", "rm0", 0.3))
+        for name, model, reach in (("rm-ppo", "rm", 0.45), ("wco", "rm0", 0.35), ("uwo", "rm0", 0.35))
     ),
 ]

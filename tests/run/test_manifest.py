@@ -76,7 +76,7 @@ def test_every_value_is_there_by_qualified_name():
             "stages": [
                 {
                     "part": "sharpen.rollout.edit.Annotate",
-                    "fields": {"actor": "policy", "want": "entropy", "into": "h"},
+                    "fields": {"actor": "policy", "want": "entropy", "into": "h", "missing": False},
                 },
                 {"part": "sharpen.reward.verify.Verify", "fields": {}},
             ],
@@ -149,7 +149,7 @@ def test_only_trusted_modules_are_imported():
         ({"part": "sharpen.core.Part", "fields": {}}, "calls sharpen.core.Part a part, and it is none"),
         ({"part": "sharpen.recipe.Loop", "fields": {"iterations": 3}}, "Loop lacks problems, reset. Use the version"),
         (
-            {"part": "sharpen.recipe.Frozen", "fields": {"of": "policy", "refresh": "never", "x": 1}},
+            {"part": "sharpen.recipe.Frozen", "fields": {"of": "policy", "refresh": "never", "tau": 1.0, "x": 1}},
             "Frozen has x, unknown here. Use the version",
         ),
         ({"same": 4}, "cannot be read back"),
@@ -237,7 +237,7 @@ def test_the_text_of_a_recipe():
 
 def test_the_text_with_every_value():
     text = compose(GRPO, defaults=True)
-    assert "\n        Sample(n=8, temperature=1.0, top_p=1.0, max_tokens=0, actor='policy', program=None),\n" in text
+    assert "\n            n=8,\n            temperature=1.0,\n            top_p=1.0,\n" in text
     assert "\n            minibatch=0,\n" in text
     assert compose(AdamW(clip=0.5)) == "AdamW(clip=0.5)"
     assert compose(AdamW(clip=1)) == "AdamW(clip=1)"

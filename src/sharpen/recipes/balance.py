@@ -39,7 +39,7 @@ flow_of_reasoning = Recipe(
         "likelihood says what may be written at all (as in 2310.04363)",
         "TrajectoryBalance.center": "learned log Z (the paper's Game of 24); here a function of the problem",
         "Sample.n": "on the policy's own draws: no replay and no local search (both in the paper)",
-        "AdamW.scale": "log Z has far to go: its rate is a multiple of the policy's (released code)",
+        "AdamW.1.scale": "log Z has far to go: its rate is a multiple of the policy's (released code)",
     },
 )
 

@@ -17,6 +17,7 @@ from sharpen.rollout.edit import Demonstrate
 from sharpen.rollout.sample import Sample
 from sharpen.rollout.select import SampleUntil, Thin
 from sharpen.rows import Pairs
+from sharpen.source.offline import Offline
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,8 @@ def _plan(recipe: Recipe, trainer: Trainer) -> Plan:
     policy: Actor = ctx.actors["policy"]
     # traces that reach the updates, and samples drawn for them (dynamic sampling may draw several times)
     problems = recipe.loop.problems
-    per_group = generating = probing = 0
+    per_group = 2 if isinstance(recipe.source, Offline) else 0  # both replies of a pair are there already
+    generating = probing = 0
     for stage in recipe.collect:
         drawn = sum(part.traces for part in walk(stage) if isinstance(part, Sample))
         rounds = stage.rounds if isinstance(stage, (Refill, SampleUntil)) else 1

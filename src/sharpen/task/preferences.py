@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -137,10 +138,11 @@ def reply(record: Mapping[str, Any], column: str, where: str) -> tuple[Any, str]
     if isinstance(value, str) and value.strip():
         return (), value
     if isinstance(value, (list, tuple)) and value:
-        *before, last = prompt_of(value, where, column)
-        if last["role"] == "assistant" and last["content"].strip():
-            return tuple(before), last["content"]
+        with suppress(SharpenError):  # which would call it a prompt; what is wrong is said below
+            *before, last = prompt_of(value, where, column)
+            if last["role"] == "assistant" and last["content"].strip():
+                return tuple(before), last["content"]
     raise SharpenError(
         f"{where} has no reply in the column {column!r}: every row needs a text there, or a list of messages that "
-        f"ends with the assistant's. Mend the row, or name another column ({'chosen=..., rejected=...'})."
+        "ends with the assistant's. Mend the row, or name another column (chosen=..., rejected=...)."
     )

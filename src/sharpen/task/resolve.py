@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from sharpen import userfile
@@ -58,7 +59,7 @@ def task_of(spec: str, **options: Any) -> Task:
     if userfile.is_meant(spec):
         return _own(spec, options)
     if spec.lower().endswith(SUFFIXES):
-        if {"chosen", "rejected"} & set(options) or is_preferences(columns(spec)):
+        if {"chosen", "rejected"} & set(options) or (Path(spec).is_file() and is_preferences(columns(spec))):
             return Preferences(spec, **typed_fields(Preferences, options, f"Task {spec}", {"path"}))
         return Files(spec, **typed_fields(Files, options, f"Task {spec}", {"path"}))
     known = builtin()
