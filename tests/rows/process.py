@@ -49,11 +49,15 @@ def labelling(r: Recipe, iterations: int, problems: int, epochs: int) -> Recipe:
 
 
 def brief(name: str, iterations: int, **fields: Any) -> Program:
-    """A program of the family: one iteration of labels, the rest against the model (`fields` are those of `shrunk`)."""
+    """A program of the family, made small: `LABELLED` iterations of labels, the rest against the model.
+
+    `fields` are those of `shrunk`. The fourth iteration is the first of the second recipe, so that a run resumed after
+    the second one has both the first recipe's optimiser and what is made of its model.
+    """
     p = recipe(name)
     assert isinstance(p, Program)
-    first = labelling(p.recipes[0], 1, problems=16, epochs=6)
-    return replace(p, recipes=(first, shrunk(p.recipes[1], iterations - 1, **fields)))
+    first = labelling(p.recipes[0], LABELLED, problems=6, epochs=5)
+    return replace(p, recipes=(first, shrunk(p.recipes[1], iterations - LABELLED, **fields)))
 
 
 def earned(trainer: Trainer) -> float:
@@ -74,6 +78,7 @@ def without(part: str):
     return broken
 
 
+LABELLED = 3
 FEWER = {Sample: 8, MonteCarlo: 4}
 
 ROWS = [
