@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from benches import Count
-from rows.process import brief
+from rows.process import LABELLED, brief
 from sharpen.actor.scripted import ScriptedActor
 from sharpen.credit.peers import GroupNorm
 from sharpen.credit.steps import Progress, Return, StepLOO, StepReward
@@ -377,9 +377,10 @@ def test_pavs_credit_is_the_outcome_and_each_steps_own_progress():
 
 @pytest.mark.parametrize(("name", "model"), [("pure", "prm"), ("pav", "pav")])
 def test_the_reward_model_goes_over_and_is_trained_no_more(name, model):
-    trainer = Trainer(brief(name, 3), Count(), nano_actor(max_tokens=12))
+    trainer = Trainer(brief(name, LABELLED + 2), Count(), nano_actor(max_tokens=12))
     base = {k: v.clone() for k, v in trainer.policy.weights().items()}
-    trainer.step()
+    for _ in range(LABELLED):
+        trainer.step()
     assert weights_equal(base, trainer.policy.weights())  # labels train no policy
     taught = {k: v.clone() for k, v in trainer.ctx.actors[model].weights().items()}
     assert float(taught["head.weight"].abs().max()) > 0  # it began at zero
