@@ -149,7 +149,7 @@ pav = Program(
     ),
     origins={
         "MonteCarlo.n": "20 roll-outs of each prefix (appendix D)",
-        "Sample.0.actor": "seeds drawn by the prover (section 1); the paper adds prefixes up to first errors, and draws "
-        "rows above and below Q = 0.5 equally often (appendix D)",
+        "Sample.0.actor": "seeds drawn by the prover (section 1); the paper adds prefixes up to first errors, and "
+        "draws rows above and below Q = 0.5 equally often (appendix D)",
     },
 )
