@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from sharpen.credit.peers import Blend, GroupNorm
+from sharpen.credit.peers import BlendReward, GroupNorm
 from sharpen.ctx import Ctx
 from sharpen.errors import SharpenError
 from sharpen.learner import Learner
@@ -166,10 +166,10 @@ def test_blending_by_hand():
         for t, x in zip(g.traces, said, strict=True):
             t.rewards["self"] = x
     before = [float(t.actions[0].cols["adv"][0]) for g in groups for t in g.traces]
-    Blend(start=1)(groups, ctx)
+    BlendReward(start=1)(groups, ctx)
     assert [float(t.actions[0].cols["adv"][0]) for g in groups for t in g.traces] == before
     ctx.step = 1
-    Blend(start=1)(groups, ctx)
+    BlendReward(start=1)(groups, ctx)
     a = math.sqrt(6) / 2
     want = [0.9 * 1.5 + 0.1 * a, -0.45 - 0.1 * a, -0.45, -0.45, *before[4:]]
     assert [float(t.actions[0].cols["adv"][1]) for g in groups for t in g.traces] == pytest.approx(want, abs=1e-5)

@@ -137,7 +137,7 @@ def _total(trace: Trace) -> float:
 
 
 @dataclass(frozen=True)
-class By(Part):
+class SaidBy(Part):
     """Selects the first trace of a group that `agent` said (`data`: one that was given)."""
 
     agent: str

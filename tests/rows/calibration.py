@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from benches import DOUBTFUL
 from row import Row, small
-from sharpen.credit.peers import Blend
+from sharpen.credit.peers import BlendReward
 from sharpen.reward.probe import Probe
 from sharpen.rollout.sample import Sample
 
@@ -23,7 +23,7 @@ ROWS = [
         # the fit joins in the second iteration, the blend in the third; a small vocabulary takes a larger beta
         replace(
             _laser,
-            collect=(*_laser.collect[:3], Probe(beta=0.3, start=1), _laser.collect[4], Blend(start=2)),
+            collect=(*_laser.collect[:3], Probe(beta=0.3, start=1), _laser.collect[4], BlendReward(start=2)),
         ),
         reach=0.85,
         broken=lambda r: replace(r, collect=(*r.collect[:3], r.collect[4])),

@@ -64,7 +64,7 @@ class GroupNorm(Part):
 
 
 @dataclass(frozen=True)
-class Blend(Part):
+class BlendReward(Part):
     """The credit of a trace moved towards that of another of its rewards: (1 - weight) A + weight A'.
 
     A' = (x - mean) / standard deviation of the reward `of` over its group; a group whose standard deviation is at most

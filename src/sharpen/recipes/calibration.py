@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from sharpen.credit.peers import Blend, GroupNorm
+from sharpen.credit.peers import BlendReward, GroupNorm
 from sharpen.loss.policy import PPOClip
 from sharpen.loss.probe import ProbeFit
 from sharpen.recipe import Frozen, Policy, Term, Update
@@ -46,7 +46,7 @@ laser = replace(
     about="The log-prob of one unused token after the end of an answer is fitted to the verdict on it, at the price of "
     "one token; what it says then joins the credit.",
     source_of="LaSeR, arXiv 2510.14943, and its released code",
-    collect=(Sample(8), Verify(), Total(), Probe(start=200), GroupNorm(), Blend(start=400)),
+    collect=(Sample(8), Verify(), Total(), Probe(start=200), GroupNorm(), BlendReward(start=400)),
     updates=(
         Update(
             (
@@ -63,9 +63,9 @@ laser = replace(
         "Probe.constant": "the reference's log-prob; the released scripts put -23 or -25 in its place, a number of "
         "their models",
         "Probe.start": "200 steps without the fit (released script)",
-        "Blend.start": "200 more before it joins the credit (released script)",
-        "Blend.weight": "0.1 (released script)",
-        "Blend.floor": "0.1 (released script)",
+        "BlendReward.start": "200 more before it joins the credit (released script)",
+        "BlendReward.weight": "0.1 (released script)",
+        "BlendReward.floor": "0.1 (released script)",
         "Term.probefit.weight": "0.1 (released script)",
         "Term.probefit.mean_over": "over the answers that ended; the released code divides by all",
         "Loop.problems": "128 (released script)",

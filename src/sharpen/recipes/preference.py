@@ -9,7 +9,7 @@ from sharpen.reward.model import Judge
 from sharpen.reward.verify import Total, Verify
 from sharpen.rollout.edit import Annotate, Demonstrate
 from sharpen.rollout.sample import Sample
-from sharpen.rows import By, Pairs
+from sharpen.rows import Pairs, SaidBy
 from sharpen.source.offline import Offline
 from sharpen.source.problems import Pass, Uniform
 
@@ -87,7 +87,7 @@ spin = Recipe(
     source_of="Self-play fine-tuning, arXiv 2401.01335, section 4 (eq. 4.7, algorithm 1), and its released code",
     source=Pass(),
     collect=(Sample(1, actor="opponent"), Demonstrate(), Annotate("opponent")),
-    updates=(Update((Term(Pair()),), rows=Pairs(By("data"), By("opponent")), epochs=2, minibatch=64),),
+    updates=(Update((Term(Pair()),), rows=Pairs(SaidBy("data"), SaidBy("opponent")), epochs=2, minibatch=64),),
     loop=Loop(iterations=4, problems=1024),
     actors=(("policy", Policy()), ("opponent", Frozen("policy", "iteration"))),
     origins={
