@@ -67,7 +67,9 @@ rlcr_is_calibrated = Claim(
         Comparison("rlcr", "binary", "accuracy", margin=0.05),
     ),
     shows=("brier", "auroc", "confidence", "stated"),
-    notes="The base states a confidence at random, and nothing in the binary reward changes that.",
+    notes="The base states a confidence at random, and nothing in the binary reward changes that. What RLCR learns in "
+    "this budget is how often it is right at all, not which answers are: the stated confidence nears the accuracy, while "
+    "its AUROC stays at one half. Neither arm gains in accuracy here, so the second comparison has little to say.",
 )
 
 CLAIMS = (rlcr_is_calibrated,)

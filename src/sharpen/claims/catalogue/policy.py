@@ -63,11 +63,11 @@ nsr_keeps_pass_at_k = Claim(
 def _stale(recipe: Recipe) -> Recipe:
     """Sixteen epochs of small steps over the same 512 answers: 256 updates before new ones are drawn.
 
-    The rate is that of 3e-4, 1e-3 and 2e-3 at which GRPO learnt most from this base (at a seed that the claim does not
-    use).
+    The rate is a fifth of the one at which GRPO learnt most from this base with one update a batch (1e-3 of 3e-4, 1e-3
+    and 2e-3, at a seed that the claim does not use): 256 updates on one batch bear less.
     """
     stale = ("Loop.problems=32", "Loop.iterations=100", "Sample.n=16", "Update.epochs=16", "Update.minibatch=32")
-    return override(recipe, (*stale, "AdamW.lr=1e-3"))
+    return override(recipe, (*stale, "AdamW.lr=2e-4"))
 
 
 _plain = replace(topr, name="reinforce", updates=(replace(topr.updates[0], terms=(Term(Reinforce()),)),))
@@ -91,6 +91,9 @@ topr_off_policy = Claim(
     comparisons=(Comparison("topr", "reinforce", "accuracy"), Comparison("topr", "base", "accuracy")),
     shows=("greedy", "pass@16", "length"),
     curve=("solved", "entropy", "length", "grad_norm", "weight", "truncated"),
+    notes="A first setting had a rate of 1e-3. Over five seeds REINFORCE ended at accuracy 0.000 and TOPR at 0.095; "
+    "the base's 0.297 was reached by neither, nor by imitation of the right answers alone (0.199): so many updates at "
+    "that rate harm whatever the loss, and say nothing of stability. The rate was lowered to a fifth for that reason.",
 )
 
 CLAIMS = (nsr_keeps_pass_at_k, topr_off_policy)
