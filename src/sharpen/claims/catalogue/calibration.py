@@ -39,7 +39,7 @@ def sure(trainer: Trainer, seed: int) -> Mapping[str, float]:
 
 
 def _small(recipe: Recipe) -> Recipe:
-    return override(recipe, ("Sample.n=16", "Loop.problems=16", "Loop.iterations=1000", "AdamW.lr=1e-3"))
+    return override(recipe, ("Sample.n=16", "Loop.problems=16", "Loop.iterations=1000", "AdamW.lr=3e-4"))
 
 
 _binary = replace(
@@ -67,9 +67,11 @@ rlcr_is_calibrated = Claim(
         Comparison("rlcr", "binary", "accuracy", margin=0.05),
     ),
     shows=("brier", "auroc", "confidence", "stated"),
-    notes="The base states a confidence at random, and nothing in the binary reward changes that. What RLCR learns in "
-    "this budget is how often it is right at all, not which answers are: the stated confidence nears the accuracy, while "
-    "its AUROC stays at one half. Neither arm gains in accuracy here, so the second comparison has little to say.",
+    notes="The base states a confidence at random, and nothing in the binary reward changes that. A first setting "
+    "had a rate of 1e-3: over five seeds the calibration error was 0.152 with RLCR and 0.330 with the binary reward "
+    "(difference -0.179, interval -0.244 to -0.113), but accuracy fell below the base's 0.274 in both arms (0.189 and "
+    "0.239). The rate was lowered for that reason. What RLCR learns in this budget is how often it is right at all, "
+    "hardly which answers are: AUROC stays near one half.",
 )
 
 CLAIMS = (rlcr_is_calibrated,)

@@ -52,7 +52,7 @@ class Reaching:
 
 _small = override(
     replace(dr_grpo, source=Uniform()),
-    ("Sample.n=8", "Loop.problems=16", "Loop.iterations=1000", "AdamW.lr=1e-3", "Update.minibatch=64"),
+    ("Sample.n=8", "Loop.problems=16", "Loop.iterations=1000", "AdamW.lr=3e-4", "Update.minibatch=64"),
 )
 
 bandit_in_fewer_tokens = Claim(
@@ -75,7 +75,8 @@ bandit_in_fewer_tokens = Claim(
     shows=("reached", "accuracy", "base"),
     notes="Tokens are in thousands, counted at every sixth iteration; an arm that does not get there within the budget "
     "counts with what it has spent. Credit is that of Dr. GRPO: divided by the standard deviation, the mean absolute "
-    "credit of a mixed group hardly depends on its category.",
+    "credit of a mixed group hardly depends on its category. At a first rate of 1e-3 the one job that ran ended below "
+    "its base, so the rate was lowered to 3e-4.",
 )
 
 CLAIMS = (bandit_in_fewer_tokens,)
