@@ -83,8 +83,10 @@ def _copy_base() -> dict[str, torch.Tensor]:
     return _brought_up(Noisy())
 
 
-def _brought_up(task: Task) -> dict[str, torch.Tensor]:
-    nano = Nano(width=32, layers=2, heads=2, context=64, steps=150, batch=64, warmup=10)
+def _brought_up(task: Task, **how: Any) -> dict[str, torch.Tensor]:
+    """Weights of a nano model brought up on a task."""
+    usual = {"steps": 150, "batch": 64, "warmup": 10}
+    nano = Nano(width=32, layers=2, heads=2, context=64, **{**usual, **how})
     model = upbringing(task, nano, character_tokenizer())
     return {n: p.detach() for n, p in model.named_parameters()}
 
@@ -111,9 +113,7 @@ def _taste() -> Taste:
 
 def _taste_base() -> dict[str, torch.Tensor]:
     """Weights of a nano model brought up on the careless teacher's replies."""
-    nano = Nano(width=32, layers=2, heads=2, context=64, steps=200, batch=64, warmup=10)
-    model = upbringing(_taste(), nano, character_tokenizer())
-    return {n: p.detach() for n, p in model.named_parameters()}
+    return _brought_up(_taste(), steps=200)
 
 
 def _taste_actor() -> Actor:
@@ -282,9 +282,7 @@ class Spell(Task):
 
 def _spell_base() -> dict[str, torch.Tensor]:
     """Weights of a nano model brought up on it."""
-    nano = Nano(width=32, layers=2, heads=2, context=64, steps=200, batch=64, warmup=10)
-    model = upbringing(Spell(), nano, character_tokenizer())
-    return {n: p.detach() for n, p in model.named_parameters()}
+    return _brought_up(Spell(), steps=200)
 
 
 def _spell_actor() -> Actor:
@@ -350,8 +348,7 @@ class Count(Task):
 
 def _count_base() -> dict[str, torch.Tensor]:
     """Weights of a nano model brought up on the careless counting: right about half of the time."""
-    nano = Nano(width=32, layers=2, heads=2, context=64, steps=120, batch=48, lr=5e-3, warmup=10)
-    return {n: p.detach() for n, p in upbringing(Count(), nano, character_tokenizer()).named_parameters()}
+    return _brought_up(Count(), steps=120, batch=48, lr=5e-3)
 
 
 def _count_actor() -> Actor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -11,7 +12,8 @@ import torch
 from sharpen.core import Part, addresses
 from sharpen.cost import Cost
 from sharpen.recipe import Frozen, Recipe
-from sharpen.types import Group, Problem
+from sharpen.rollout.program import Program, run_programs
+from sharpen.types import Group, Problem, Sampling, Trace
 
 if TYPE_CHECKING:
     from sharpen.actor.base import Actor
@@ -97,6 +99,22 @@ class Ctx:
     def log(self, name: str, value: float, weight: float = 1.0) -> None:
         """Count a value into this iteration's mean of that name."""
         self.metrics.add(name, value, weight)
+
+    def play(
+        self, program: Program | Sequence[Program], problems: Sequence[Problem], sampling: Sampling, actor: str
+    ) -> list[list[Trace]]:
+        """Run a program once for every problem (or each problem's own); each run's traces, in order, and paid for."""
+        return run_programs(
+            program,
+            problems,
+            sampling,
+            task=self.task,
+            actors=self.actors,
+            actor=actor,
+            rng=self.rng,
+            step=self.step,
+            cost=self.cost,
+        )
 
     def draw(self, n: int) -> list[Group]:
         """New groups from the recipe's source."""

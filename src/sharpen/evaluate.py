@@ -61,9 +61,9 @@ def evaluate(
         ]
 
     best = rollouts(chosen, Sampling(temperature=0.0), 1) if greedy else []
-    cost.generated_tokens = 0
+    before = cost.generated_tokens
     drawn = rollouts([p for p in chosen for _ in range(samples)], Sampling(temperature=temperature), 2)
-    tokens = cost.generated_tokens / max(1, len(drawn))
+    tokens = (cost.generated_tokens - before) / max(1, len(drawn))
     judged(task, best)
     judged(task, drawn)
     gen = torch.Generator().manual_seed(seed)

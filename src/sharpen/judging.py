@@ -9,10 +9,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
 
 from sharpen.actor.base import Actor
-from sharpen.batching import pack
+from sharpen.actor.scoring import scores
 from sharpen.errors import SharpenError
 from sharpen.evaluate import judged
 from sharpen.evaluation import Interval
@@ -26,28 +25,11 @@ Kind = Literal["reward", "implicit", "process", "value"]
 """What a model was trained to say: how good a whole answer is (by a score, or as a policy by how much likelier it has
 become), whether each step is right, what will be earned."""
 
-AT_ONCE = 16384
-"""Atoms that a model scores in one pass."""
-
 PLACES = {"first": 0.0, "middle": 0.5, "last": 1.0}
 """Where in an answer a critic is asked, as a share of its atoms."""
 
 
 # ------------------------------------------------------------------ what a model says
-
-
-@torch.no_grad()
-def scores(actor: Actor, traces: Sequence[Trace], want: str = "score") -> list[Tensor]:
-    """What an actor says at every trained atom, `float32[trace.length]` for each trace: an extra, or `logp`."""
-    out: dict[int, Tensor] = {}
-    some = [i for i, t in enumerate(traces) if t.length]
-    for micro in pack([[i] for i in some], [actor.size(t) if t.length else 0 for t in traces], AT_ONCE):
-        batch = actor.collate([traces[i] for i in micro], torch.arange(len(micro)), ())
-        new = actor.score(batch, () if want == "logp" else (want,))
-        said = (new.logp if want == "logp" else new.extra[want]).float().cpu()
-        for i, values in zip(micro, torch.split(said, [traces[i].length for i in micro]), strict=True):
-            out[i] = values
-    return [out.get(i, torch.zeros(0)) for i in range(len(traces))]
 
 
 def totals(actor: Actor, traces: Sequence[Trace], reference: Actor | None = None) -> list[float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from sharpen.maths import count_by, is_last, sum_by
+from sharpen.maths import count_by, is_first, is_last, sum_by
 from sharpen.recipe import PLACES, Term
 from sharpen.types import Batch, Scored
 
@@ -22,7 +22,7 @@ def restrict(new: Scored | None, batch: Batch, where: str) -> tuple[Scored | Non
 def _place(where: str, batch: Batch) -> Tensor:
     end, unit = where.split(":")
     ids = batch.segment if unit == "segment" else batch.trace
-    return is_last(ids) if end == "last" else is_last(ids.flip(0)).flip(0)
+    return is_last(ids) if end == "last" else is_first(ids)
 
 
 def count(term: Term, batch: Batch, longest: int = 1) -> float:

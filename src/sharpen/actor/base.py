@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from sharpen.errors import SharpenError
 from sharpen.types import Batch, Problem, Sampling, Scored, Segment, Sets, Trace
 
 
@@ -59,7 +60,9 @@ class Actor(ABC):
 
     def spare(self, name: str = "") -> Segment:
         """One trainable atom that nothing else ever holds, which a loss may give a meaning of its own."""
-        raise NotImplementedError(f"{type(self).__name__} has no spare atom")
+        raise SharpenError(
+            f"A {type(self).__name__} has no atom to spare, and this recipe trains one. Use a language model."
+        )
 
     @abstractmethod
     def sample(self, requests: Sequence[Request]) -> list[Segment]:
@@ -102,7 +105,10 @@ class Actor(ABC):
 
     def twin(self) -> Actor:
         """A copy that is trained on its own."""
-        raise NotImplementedError(f"{type(self).__name__} has no twin")
+        raise SharpenError(
+            f"A {type(self).__name__} cannot be copied to be trained on its own, as this recipe asks. Use a language "
+            "model."
+        )
 
     @abstractmethod
     def export(self, folder: Any) -> None:

@@ -11,9 +11,12 @@ from sharpen.actor.language import LanguageActor
 from sharpen.claims.base import Arm, Claim
 from sharpen.cost import Cost
 from sharpen.errors import SharpenError
+from sharpen.evaluate import judged
 from sharpen.loop import Iteration, Trainer
 from sharpen.recipe import Method
+from sharpen.rollout.program import natural, run_programs
 from sharpen.task.base import Task
+from sharpen.types import Sampling, Trace
 
 
 class Stage:
@@ -91,6 +94,23 @@ class Stage:
             return arm.run(self, self.seed)
         assert arm.method is not None
         return self.measure(self.train(arm.method))
+
+
+def answers(trainer: Trainer, problems: int, samples: int, seed: int) -> list[Trace]:
+    """`samples` judged answers of a trained policy to each of `problems` held-out problems, in their order."""
+    task = trainer.ctx.task
+    runs = run_programs(
+        natural(task),
+        [p for p in task.fixed("test", problems) for _ in range(samples)],
+        Sampling(),
+        task=task,
+        actors=trainer.ctx.actors,
+        actor="policy",
+        rng=random.Random(seed + 1),
+    )
+    traces = [t for run in runs for t in run]
+    judged(task, traces)
+    return traces
 
 
 def untrained(stage: Stage, seed: int) -> Mapping[str, float]:

@@ -13,7 +13,7 @@ import torch
 
 from sharpen.bounds import require
 from sharpen.core import Part
-from sharpen.maths import discounted_returns_by, is_last, loo_per_length, mean_by, softmax_by, sum_by
+from sharpen.maths import discounted_returns_by, is_first, loo_per_length, mean_by, softmax_by, sum_by
 from sharpen.types import Group
 from sharpen.units import Table
 
@@ -132,7 +132,7 @@ class Progress(Part):
             return groups
         trace, group = table.ids("trace"), table.ids("group")
         q = 1 - (1 - table.get(self.of).sigmoid()) ** self.best_of
-        first = is_last(trace.flip(0)).flip(0)
+        first = is_first(trace)
         start = mean_by(q[first], group[first])[group]
         progress = q - torch.where(first, start, q.roll(1))  # steps of an answer follow each other in a table
         table.spread(self.into, progress)

@@ -26,6 +26,7 @@ from sharpen.maths.ratio import log_ratio
 from sharpen.maths.segments import (
     count_by,
     count_units,
+    is_first,
     is_last,
     last_of,
     max_by,
@@ -56,6 +57,7 @@ __all__ = [
     "gae_by",
     "group_norm",
     "iqm",
+    "is_first",
     "is_last",
     "js",
     "kl",

@@ -102,6 +102,11 @@ def is_last(ids: Tensor) -> Tensor:
     return _last(ids, count_units(ids))[ids] == torch.arange(len(ids), device=ids.device)
 
 
+def is_first(ids: Tensor) -> Tensor:
+    """Whether each entry is the first of its unit, `bool[N]`."""
+    return is_last(ids.flip(0)).flip(0)
+
+
 def suffix_sum_by(x: Tensor, ids: Tensor, factor: float | Tensor = 1.0) -> Tensor:
     """Sum from each entry to the end of its unit (reward-to-go), `[N]`.
 

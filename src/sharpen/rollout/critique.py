@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from sharpen.bounds import require
 from sharpen.core import Part, Wiring, reads
 from sharpen.reward.verify import Verify
-from sharpen.rollout.program import Play, run_programs
+from sharpen.rollout.program import Play
 from sharpen.task.base import Task
 from sharpen.task.text import leading, lines
 from sharpen.types import End, Group, Sampling, Segment, Trace
@@ -70,16 +70,11 @@ class Refine(Part):
     def __call__(self, groups: list[Group], ctx: Ctx) -> list[Group]:
         """The groups with at most one trace more; `info["refined"]` marks it."""
         drafts = [(g, t) for g in groups for t in g.traces if t.end == "stop"]
-        runs = run_programs(
+        runs = ctx.play(
             [functools.partial(self._play, draft=t) for _, t in drafts],
             [g.problem for g, _ in drafts],
             Sampling(self.temperature),
-            task=ctx.task,
-            actors=ctx.actors,
-            actor=self.actor,
-            rng=ctx.rng,
-            step=ctx.step,
-            cost=ctx.cost,
+            self.actor,
         )
         made = {id(g): Group(g.problem) for g in groups}
         for (group, _), traces in zip(drafts, runs, strict=True):

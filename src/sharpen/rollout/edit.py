@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import torch
 
-from sharpen.batching import pack
+from sharpen.actor.scoring import scores
 from sharpen.core import Part
 from sharpen.errors import SharpenError
 from sharpen.types import Group, Problem, Segment, Trace
@@ -117,22 +117,15 @@ class Annotate(Part):
         """The column."""
         return (self.into,)
 
-    @torch.no_grad()
     def __call__(self, groups: list[Group], ctx: Ctx) -> list[Group]:
         """Scores in micro-batches; a segment shared by several traces is written once per trace, to the same values."""
-        actor = ctx.actors[self.actor]
         traces = [t for g in groups for t in g.traces if any(len(s) and self._wanted(s) for s in t.actions)]
-        for chosen in pack([[i] for i in range(len(traces))], [actor.size(t) for t in traces], ctx.micro_tokens):
-            some = [traces[i] for i in chosen]
-            batch = actor.collate(some, torch.arange(len(some)), ())
-            scored = actor.score(batch, () if self.want == "logp" else (self.want,))
-            values = (scored.logp if self.want == "logp" else scored.extra[self.want]).float().cpu()
-            at = 0
-            for segment in (s for t in some for s in t.actions):
+        said = scores(ctx.actors[self.actor], traces, self.want, ctx.micro_tokens)
+        for trace, values in zip(traces, said, strict=True):
+            for segment, mine in zip(trace.actions, torch.split(values, [len(s) for s in trace.actions]), strict=True):
                 if self._wanted(segment):
-                    segment.put(self.into, values[at : at + len(segment)].clone())
-                at += len(segment)
-            ctx.cost.scored_tokens += len(batch)
+                    segment.put(self.into, mine.clone())
+        ctx.cost.scored_tokens += sum(t.length for t in traces)
         return groups
 
     def _wanted(self, segment: Segment) -> bool:

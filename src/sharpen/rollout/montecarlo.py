@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from sharpen.bounds import require
 from sharpen.core import Part
 from sharpen.errors import SharpenError
-from sharpen.rollout.program import Play, Program, run_programs
+from sharpen.rollout.program import Play, Program
 from sharpen.types import Group, Problem, Sampling, Segment, Trace
 
 if TYPE_CHECKING:
@@ -69,16 +69,11 @@ class MonteCarlo(Part):
         """The worth of each prefix of a problem's answer."""
         longest = ctx.actors[self.actor].longest
         own = [going_on(prefix, longest) for _, prefix in prefixes]
-        runs = run_programs(
+        runs = ctx.play(
             [program for program in own for _ in range(self.n)],
             [problem for problem, _ in prefixes for _ in range(self.n)],
             Sampling(self.temperature, self.top_p),
-            task=ctx.task,
-            actors=ctx.actors,
-            actor=self.actor,
-            rng=ctx.rng,
-            step=ctx.step,
-            cost=ctx.cost,
+            self.actor,
         )
         ends = [trace for (trace,) in runs]
         right = [ctx.task.solved(r) for r in ctx.task.verify_many([(t.problem, t) for t in ends])]

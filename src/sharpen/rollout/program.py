@@ -14,19 +14,14 @@ import threading
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
 
-import torch
-
 from sharpen.actor.base import Actor, Request
-from sharpen.batching import pack
+from sharpen.actor.scoring import scores
 from sharpen.cost import Cost
 from sharpen.task.base import Environment, Task
 from sharpen.types import Problem, Sampling, Segment, Trace
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
-SCORED_AT_ONCE = 16384
-"""Atoms of the contexts that a model judges in one pass."""
-
 QUIET_PASSES = 4
 """Passes of the event loop without a new request after which every program is taken to be waiting."""
 
@@ -101,22 +96,18 @@ class Scheduler:
             self._cost.prompt_tokens += sum(len(s) for r in requests for s in r.context)
         return drawn
 
-    @torch.no_grad()
     def _judge(self, name: str, questions: Sequence[Question]) -> list[float]:
         """What a model says at the last atom of each context; equal contexts are scored once."""
         actor = self._actors[name]
         keys = [(q.want, *(id(s) for s in q.context)) for q in questions]
-        once = list(dict(zip(keys, questions, strict=True)).items())
-        traces = [Trace(Problem("", ""), _ending(q.context)) for _, q in once]
+        once = dict(zip(keys, questions, strict=True))
         found: dict[Any, float] = {}
-        for micro in pack([[i] for i in range(len(once))], [actor.size(t) for t in traces], SCORED_AT_ONCE):
-            batch = actor.collate([traces[i] for i in micro], torch.arange(len(micro)), ())
-            wants = tuple(dict.fromkeys(once[i][1].want for i in micro))
-            scored = actor.score(batch, wants)
-            for k, i in enumerate(micro):
-                found[once[i][0]] = float(scored.extra[once[i][1].want][k])
+        for want in dict.fromkeys(q.want for q in questions):
+            mine = {k: Trace(Problem("", ""), _ending(q.context)) for k, q in once.items() if q.want == want}
+            said = scores(actor, list(mine.values()), want)
+            found |= {k: float(x[0]) for k, x in zip(mine, said, strict=True)}
             if self._cost is not None:
-                self._cost.scored_tokens += sum(actor.size(traces[i]) for i in micro)
+                self._cost.scored_tokens += sum(actor.size(t) for t in mine.values())
         return [found[k] for k in keys]
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from sharpen.bounds import require
 from sharpen.core import Part
-from sharpen.rollout.program import Program, natural, run_programs
+from sharpen.rollout.program import Program, natural
 from sharpen.types import Group, Sampling, Trace
 
 if TYPE_CHECKING:
@@ -51,16 +51,11 @@ class Sample(Part):
 
     def __call__(self, groups: list[Group], ctx: Ctx) -> list[Group]:
         """Traces join their group in order."""
-        runs = run_programs(
+        runs = ctx.play(
             self.program or natural(ctx.task),
             [g.problem for g in groups for _ in range(self.n)],
             Sampling(self.temperature, self.top_p, max_tokens=self.max_tokens, method=self.method),
-            task=ctx.task,
-            actors=ctx.actors,
-            actor=self.actor,
-            rng=ctx.rng,
-            step=ctx.step,
-            cost=ctx.cost,
+            self.actor,
         )
         for i, group in enumerate(groups):
             for traces in runs[i * self.n : (i + 1) * self.n]:

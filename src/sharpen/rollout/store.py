@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from sharpen.bounds import require
 from sharpen.core import Part
-from sharpen.rollout.program import Play, run_programs
+from sharpen.rollout.program import Play
 from sharpen.types import Group, Sampling, Segment, Trace
 
 if TYPE_CHECKING:
@@ -86,16 +86,11 @@ class Redraw(Part):
         """New groups come last."""
         turns = [(t, i) for g in groups for t in g.traces for i, s in enumerate(t.segments) if s.trainable and len(s)]
         chosen = [ctx.rng.choice(turns) for _ in range(self.n if turns else 0)]
-        runs = run_programs(
+        runs = ctx.play(
             [partial(_again, before=t.segments[:i]) for t, i in chosen],
             [t.problem for t, _ in chosen],
             Sampling(self.temperature),
-            task=ctx.task,
-            actors=ctx.actors,
-            actor=self.actor,
-            rng=ctx.rng,
-            step=ctx.step,
-            cost=ctx.cost,
+            self.actor,
         )
         return groups + [Group(traces[0].problem, traces) for traces in runs]
 

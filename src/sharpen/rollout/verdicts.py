@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from sharpen.bounds import require
 from sharpen.core import Part
-from sharpen.rollout.program import answer, run_programs
+from sharpen.rollout.program import answer
 from sharpen.types import Group, Problem, Sampling, Trace
 
 if TYPE_CHECKING:
@@ -55,16 +55,11 @@ class Verdicts(Part):
         """The groups, and one of verdicts for each of their traces."""
         judged = [t for g in groups for t in g.traces]
         problems = [_problem(t, self.ask) for t in judged]
-        runs = run_programs(
+        runs = ctx.play(
             answer,
             [p for p in problems for _ in range(self.n)],
             Sampling(self.temperature),
-            task=ctx.task,
-            actors=ctx.actors,
-            actor=self.actor,
-            rng=ctx.rng,
-            step=ctx.step,
-            cost=ctx.cost,
+            self.actor,
         )
         made = []
         for i, (trace, problem) in enumerate(zip(judged, problems, strict=True)):

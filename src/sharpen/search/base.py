@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -55,7 +56,7 @@ class Node:
 
 
 @dataclass(frozen=True)
-class Search(Part):
+class Search(Part, ABC):
     """A program that spends up to `budget` generated tokens on a problem and gives its traces, the answer last.
 
     A step ends with `separator`; an answer has at most `depth` of them. `value` names the actor that judges prefixes
@@ -86,9 +87,9 @@ class Search(Part):
         """The value model, if it needs one."""
         return (self.value,) if self.judges else ()
 
+    @abstractmethod
     async def __call__(self, play: Play) -> list[Trace]:
         """Search for an answer to the play's problem."""
-        raise NotImplementedError
 
 
 class Tree:

@@ -1,20 +1,19 @@
 """Claims of the family balance."""
 
-import random
 from collections.abc import Mapping
 
 from sharpen.actor.nano import Nano
 from sharpen.claims.base import Arm, Base, Budget, Claim, Comparison
-from sharpen.claims.stage import UNTRAINED
-from sharpen.evaluate import judged
+from sharpen.claims.stage import UNTRAINED, answers
 from sharpen.loop import Trainer
 from sharpen.overrides import override
 from sharpen.recipes.balance import flow_of_reasoning, vargrad
 from sharpen.recipes.critic import ppo
 from sharpen.recipes.policy import grpo
-from sharpen.rollout.program import natural, run_programs
 from sharpen.task.countdown import Countdown
-from sharpen.types import Sampling
+
+PROBLEMS = 96
+"""Held-out problems."""
 
 DRAWN = 20
 """Answers drawn of each problem."""
@@ -22,24 +21,13 @@ DRAWN = 20
 
 def distinct(trainer: Trainer, seed: int) -> Mapping[str, float]:
     """Different right answers among 20 drawn of each held-out problem (the mean over problems), and the share right."""
+    traces = answers(trainer, PROBLEMS, DRAWN, seed)
     task = trainer.ctx.task
-    problems = task.fixed("test", 96)
-    runs = run_programs(
-        natural(task),
-        [p for p in problems for _ in range(DRAWN)],
-        Sampling(),
-        task=task,
-        actors=trainer.ctx.actors,
-        actor="policy",
-        rng=random.Random(seed + 1),
-    )
-    traces = [t for run in runs for t in run]
-    judged(task, traces)
     found = [{task.answer_of(t.text) for t in traces[i : i + DRAWN] if t.solved} for i in range(0, len(traces), DRAWN)]
     return {
-        "distinct": sum(map(len, found)) / len(problems),
+        "distinct": sum(map(len, found)) / PROBLEMS,
         "accuracy": sum(bool(t.solved) for t in traces) / len(traces),
-        "solved": sum(map(bool, found)) / len(problems),
+        "solved": sum(map(bool, found)) / PROBLEMS,
     }
 
 

@@ -1,40 +1,24 @@
 """Claims of the family calibration."""
 
-import random
 from collections.abc import Mapping
 from dataclasses import replace
 
 from sharpen.actor.nano import Nano
 from sharpen.claims.base import Arm, Base, Budget, Claim, Comparison
-from sharpen.claims.stage import UNTRAINED
-from sharpen.evaluate import judged
+from sharpen.claims.stage import UNTRAINED, answers
 from sharpen.loop import Trainer
 from sharpen.overrides import override
 from sharpen.recipe import Recipe
 from sharpen.recipes.calibration import rlcr
 from sharpen.reward.calibration import calibration, laid_out
 from sharpen.reward.verify import Total
-from sharpen.rollout.program import natural, run_programs
 from sharpen.task.chain import Chain
 from sharpen.task.confident import Confident
-from sharpen.types import Sampling
 
 
 def sure(trainer: Trainer, seed: int) -> Mapping[str, float]:
     """Accuracy and calibration of the stated confidence over 8 answers to each of 96 held-out problems."""
-    task = trainer.ctx.task
-    runs = run_programs(
-        natural(task),
-        [p for p in task.fixed("test", 96) for _ in range(8)],
-        Sampling(),
-        task=task,
-        actors=trainer.ctx.actors,
-        actor="policy",
-        rng=random.Random(seed + 1),
-    )
-    traces = [t for run in runs for t in run]
-    judged(task, traces)
-    found = calibration(traces)
+    found = calibration(answers(trainer, 96, 8, seed))
     return {name: float(x) for name, x in found.items() if x is not None}
 
 
