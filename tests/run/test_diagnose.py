@@ -9,7 +9,8 @@ from collections.abc import Callable
 import pytest
 
 from sharpen.evaluation import Evaluation, Interval
-from sharpen.run.diagnose import Finding, Known, diagnose
+from sharpen.run.diagnose import Finding, diagnose
+from sharpen.run.remedies import Known
 from sharpen.run.trends import Trends, window
 
 STEPS = 20

@@ -14,8 +14,9 @@ from sharpen.overrides import options
 from sharpen.recipe import Method, recipes_of
 from sharpen.recipes import all_recipes
 from sharpen.rollout.sample import Sample
-from sharpen.run import diagnose
+from sharpen.run.diagnose import Finding, diagnose
 from sharpen.run.directory import RunDir
+from sharpen.run.remedies import Known
 from sharpen.run.report import ReportData, write_report
 from sharpen.run.rollouts import files, read_rollouts
 
@@ -23,24 +24,24 @@ GROUPS_SHOWN = 4
 TRACES_SHOWN = 6
 
 
-def findings(run: RunDir, recipe: Method) -> list[diagnose.Finding]:
+def findings(run: RunDir, recipe: Method) -> list[Finding]:
     """What went wrong in a run of a recipe, in words."""
     splits = run.read_evaluation()["splits"]
     sides = {
         when: {s: Evaluation.from_plain(e[when]) for s, e in splits.items() if when in e}
         for when in ("before", "after")
     }
-    return diagnose.diagnose(run.read_metrics(), sides["before"], sides["after"], known(recipe, run.manifest()))
+    return diagnose(run.read_metrics(), sides["before"], sides["after"], known(recipe, run.manifest()))
 
 
-def known(recipe: Method, manifest: Mapping[str, Any]) -> diagnose.Known:
+def known(recipe: Method, manifest: Mapping[str, Any]) -> Known:
     """What a diagnosis must know of a run besides its history."""
     samples = [
         part for part in walk(tuple((r.source, r.collect) for r in recipes_of(recipe))) if isinstance(part, Sample)
     ]
     own = max((s.max_tokens for s in samples), default=0)
     limit = {"max_tokens": own, "limit": "--set Sample.max_tokens="} if own else {"max_tokens": manifest["max_tokens"]}
-    return diagnose.Known(
+    return Known(
         samples=max((s.traces for s in samples), default=0),
         recipes=frozenset(all_recipes()),
         options=options(recipe),
@@ -48,7 +49,7 @@ def known(recipe: Method, manifest: Mapping[str, Any]) -> diagnose.Known:
     )
 
 
-def tell(run: RunDir, found: list[diagnose.Finding]) -> Path:
+def tell(run: RunDir, found: list[Finding]) -> Path:
     """Write report.html; returns where it is."""
     evaluation, m = run.read_evaluation(), run.manifest()
     path, name = run.report, shlex.quote(str(run.path))

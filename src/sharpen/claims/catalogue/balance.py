@@ -31,7 +31,8 @@ def distinct(trainer: Trainer, seed: int) -> Mapping[str, float]:
     }
 
 
-_small = ("Loop.iterations=1000", "AdamW.0.lr=1e-3")
+_shared = ("Loop.problems=16", "Loop.iterations=1000", "AdamW.lr=1e-3", "Update.minibatch=128")
+_flow = ("Loop.problems=16", "Loop.iterations=1000", "AdamW.0.lr=1e-3", "AdamW.1.lr=1e-3", "Flow.scale=4")
 
 flow_of_reasoning_finds_more = Claim(
     name="flow-of-reasoning-finds-more",
@@ -41,14 +42,14 @@ flow_of_reasoning_finds_more = Claim(
     published="On six puzzles and reasoning tasks, the Game of 24 among them: more problems solved and more different "
     "solutions in 20 draws than SFT and PPO, from 15 training problems",
     arms=(
-        Arm("flow-of-reasoning", override(flow_of_reasoning, (*_small, "Loop.problems=16", "AdamW.1.lr=1e-3"))),
-        Arm("vargrad", override(vargrad, ("Loop.iterations=1000", "AdamW.lr=1e-3", "Loop.problems=16"))),
-        Arm("grpo", override(grpo, ("Loop.iterations=1000", "AdamW.lr=1e-3", "Loop.problems=16"))),
-        Arm("ppo", override(ppo, (*_small, "Loop.problems=256", "AdamW.1.lr=1e-3"))),
+        Arm("flow-of-reasoning", override(flow_of_reasoning, _flow)),
+        Arm("vargrad", override(vargrad, (*_shared, "Flow.scale=4"))),
+        Arm("grpo", override(grpo, _shared)),
+        Arm("ppo", override(ppo, ("Loop.problems=256", "Loop.iterations=1000", "AdamW.0.lr=1e-3", "AdamW.1.lr=1e-3"))),
         UNTRAINED,
     ),
-    task=Countdown(low=3, high=3, harder_low=4, harder_high=4),
-    base=Base(Nano(width=48, layers=2, heads=3, context=160, steps=450, batch=64)),
+    task=Countdown(low=4, high=4, harder_low=5, harder_high=5, ops="+-", limit=30),
+    base=Base(Nano(width=48, layers=2, heads=3, context=160, steps=1000, batch=64)),
     metric="distinct",
     budget=Budget("generated_tokens", 300_000),
     measure=distinct,
