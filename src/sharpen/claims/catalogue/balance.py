@@ -2,15 +2,14 @@
 
 from collections.abc import Mapping
 
-from sharpen.actor.nano import Nano
-from sharpen.claims.base import Arm, Base, Budget, Claim, Comparison
+from sharpen.claims.base import Arm, Budget, Claim, Comparison
 from sharpen.claims.stage import UNTRAINED, answers
+from sharpen.claims.tasks import GUESSED, GUESSING
 from sharpen.loop import Trainer
 from sharpen.overrides import override
 from sharpen.recipes.balance import flow_of_reasoning, vargrad
 from sharpen.recipes.critic import ppo
 from sharpen.recipes.policy import grpo
-from sharpen.task.countdown import Countdown
 
 PROBLEMS = 96
 """Held-out problems."""
@@ -31,8 +30,8 @@ def distinct(trainer: Trainer, seed: int) -> Mapping[str, float]:
     }
 
 
-_shared = ("Loop.problems=16", "Loop.iterations=1000", "AdamW.lr=1e-3", "Update.minibatch=128")
-_flow = ("Loop.problems=16", "Loop.iterations=1000", "AdamW.0.lr=1e-3", "AdamW.1.lr=1e-3", "Flow.scale=4")
+_shared = ("Loop.problems=16", "Loop.iterations=1000", "AdamW.lr=3e-4", "Update.minibatch=128")
+_flow = ("Loop.problems=16", "Loop.iterations=1000", "AdamW.0.lr=3e-4", "AdamW.1.lr=3e-4", "Flow.scale=4")
 
 flow_of_reasoning_finds_more = Claim(
     name="flow-of-reasoning-finds-more",
@@ -45,11 +44,11 @@ flow_of_reasoning_finds_more = Claim(
         Arm("flow-of-reasoning", override(flow_of_reasoning, _flow)),
         Arm("vargrad", override(vargrad, (*_shared, "Flow.scale=4"))),
         Arm("grpo", override(grpo, _shared)),
-        Arm("ppo", override(ppo, ("Loop.problems=256", "Loop.iterations=1000", "AdamW.0.lr=1e-3", "AdamW.1.lr=1e-3"))),
+        Arm("ppo", override(ppo, ("Loop.problems=256", "Loop.iterations=1000", "AdamW.0.lr=3e-4", "AdamW.1.lr=3e-4"))),
         UNTRAINED,
     ),
-    task=Countdown(low=4, high=4, harder_low=5, harder_high=5, ops="+-", limit=30),
-    base=Base(Nano(width=48, layers=2, heads=3, context=160, steps=1000, batch=64)),
+    task=GUESSED,
+    base=GUESSING,
     metric="distinct",
     budget=Budget("generated_tokens", 300_000),
     measure=distinct,
@@ -59,6 +58,10 @@ flow_of_reasoning_finds_more = Claim(
         Comparison("flow-of-reasoning", "base", "distinct"),
     ),
     shows=("accuracy", "solved"),
+    notes="A problem has 2.7 different solutions on average, so no arm can find more. R = e^(4 x reward): of what the "
+    "base draws, the optimum keeps nearly only right answers, in the base's own proportions. Two settings were given "
+    "up after looking at one other seed: four numbers, of which no arm learnt much within the budget, and a rate of "
+    "1e-3, at which every arm lost solutions and the learned log Z at the recipe's own scale of 10 led to collapse.",
 )
 
 CLAIMS = (flow_of_reasoning_finds_more,)

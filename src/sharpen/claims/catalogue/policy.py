@@ -5,7 +5,7 @@ from dataclasses import replace
 from sharpen.actor.nano import Nano
 from sharpen.claims.base import Arm, Base, Budget, Claim, Comparison, Evaluated
 from sharpen.claims.stage import UNTRAINED
-from sharpen.claims.tasks import ProvenChain
+from sharpen.claims.tasks import GUESSED, GUESSING, ProvenChain
 from sharpen.credit.verdict import Signed
 from sharpen.loss.policy import Reinforce
 from sharpen.overrides import override
@@ -21,8 +21,8 @@ ABLE = Base(Nano(width=48, layers=2, heads=3, context=160, steps=450, batch=64))
 def _short(recipe: Recipe) -> Recipe:
     """16 problems of 16 samples an iteration, one update each.
 
-    The rate is the largest of 1e-4, 3e-4 and 1e-3 at which neither NSR nor PSR fell below the base on training problems
-    (at a seed that the claim does not use).
+    The rate was chosen on chains, at a seed that the claim does not use: the largest of 1e-4, 3e-4 and 1e-3 at which
+    neither NSR nor PSR fell below the base on training problems.
     """
     return override(recipe, ("Loop.problems=16", "Loop.iterations=1000", "Sample.n=16", "AdamW.lr=3e-4"))
 
@@ -37,24 +37,23 @@ nsr_keeps_pass_at_k = Claim(
         *(Arm(r.name, _short(r)) for r in (nsr, psr, grpo, w_reinforce)),
         UNTRAINED,
     ),
-    task=ProvenChain(low=1, high=8, harder_low=9, harder_high=10),
-    base=ABLE,
+    task=GUESSED,
+    base=GUESSING,
     metric="pass@16",
     budget=Budget("generated_tokens", 300_000),
-    evaluation=Evaluated(problems=128, samples=32, ks=(4, 16, 32)),
+    evaluation=Evaluated(problems=96, samples=32, ks=(4, 16, 32)),
     comparisons=(
         Comparison("nsr", "psr", "pass@16"),
         Comparison("nsr", "base", "pass@16", margin=0.02),
         Comparison("base", "psr", "pass@16"),
     ),
     shows=("accuracy", "greedy", "pass@32"),
-    notes="What is known so far is from the choice of the setting. The base has pass@1 0.25 and pass@16 0.78. A "
-    "first setting, at a rate of 1e-3 on sizes 5 and 6, was given up after its NSR arm had run: pass@16 was "
-    "0.000 at all of five seeds, and at the two seeds looked at nothing was solved in training after a dozen "
-    "updates. At 3e-4, at one other seed, NSR stayed level on training problems (0.27 to 0.30) where PSR rose "
-    "(0.28 to 0.47). The likely reason, not tested, lies in the toy: on-policy and equally normalised both "
-    "have the same expected gradient, since that of log-probs is 0 in the mean over all answers, and where "
-    "three answers in four are wrong NSR's estimate of it is the noisier one.",
+    notes="A first setting was chains of 1 to 8 steps, judged whole, at the same rate. There PSR gained at every k "
+    "(accuracy 0.249 to 0.467, pass@16 0.785 to 0.957) and NSR, very uneven over seeds, lost some pass@16 (0.714; "
+    "0.452 to 0.842). A chain has one way to be worked out, so many draws find nothing that one better draw does not: "
+    "what the claim is about cannot be seen there. Three draws in four were wrong besides, and NSR's estimate of the "
+    "gradient is the noisier the more are. Of three numbers the way to the target must be guessed, and pass@16 is what "
+    "many guesses find. The rate was kept.",
 )
 
 # ------------------------------------------------------------------ TOPR is stable off-policy
