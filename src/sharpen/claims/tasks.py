@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -28,3 +29,24 @@ class ProvenChain(Chain):
         common = super().verify(problem, trace)
         proved = common["correct"] == 1.0 and all(self.check_steps(problem, lines(trace.text)))
         return {**common, "proof": float(proved)}
+
+
+@dataclass(frozen=True)
+class TwoTiers(ProvenChain):
+    """`ProvenChain` that is trained on its harder sizes too: every other problem of `train` is one of them.
+
+    None of those is held out, so `test` and `harder` measure either tier.
+    """
+
+    def split_of(self, problem: Problem) -> str | None:
+        """The split a problem belongs to: one above `high` that is not held out is for training."""
+        return super().split_of(problem) or "train"
+
+    def draw(self, split: str, rng: random.Random) -> Problem:
+        """One problem; in `train` its tier is drawn first, each as often as the other, then its size."""
+        if split != "train" or rng.random() < 0.5:
+            return super().draw(split, rng)
+        while True:
+            problem = self.make(rng.randint(self.harder_low, self.harder_high), rng)
+            if not self.held_out(problem):
+                return problem
