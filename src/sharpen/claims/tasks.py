@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 from sharpen.task.chain import Chain
 from sharpen.task.deduce import PROOF
@@ -50,3 +51,11 @@ class TwoTiers(ProvenChain):
             problem = self.make(rng.randint(self.harder_low, self.harder_high), rng)
             if not self.held_out(problem):
                 return problem
+
+
+@dataclass(frozen=True)
+class SeldomLong(Chain):
+    """`chain` whose lessons are seldom long: each next size is half as frequent as the one before."""
+
+    name = "seldom-long"
+    falloff: ClassVar[float] = 0.5

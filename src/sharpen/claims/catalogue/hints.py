@@ -5,22 +5,24 @@ from dataclasses import replace
 from sharpen.actor.nano import Nano
 from sharpen.claims.base import Arm, Base, Budget, Claim, Comparison, Evaluated
 from sharpen.claims.stage import UNTRAINED
-from sharpen.claims.tasks import TwoTiers
+from sharpen.claims.tasks import SeldomLong, TwoTiers
 from sharpen.overrides import override
 from sharpen.recipe import Recipe
 from sharpen.recipes.hints import ghpo, prefix_rft, relift
 from sharpen.rollout.combinators import When
-from sharpen.task.chain import Chain
 
 SHORT = Base(
     Nano(width=48, layers=2, heads=3, context=160, steps=450, batch=64),
-    task=Chain(low=1, high=3, harder_low=4, harder_high=4),
+    task=SeldomLong(low=1, high=8, harder_low=9, harder_high=10),
 )
-"""A base that has seen chains of one to four operations, and none longer."""
+"""A base that has seen every other chain with one operation, and one in 256 with eight."""
 
 
 def _small(recipe: Recipe, *more: str) -> Recipe:
-    """16 problems of the recipe's 8 answers an iteration, one update of each kind."""
+    """16 problems of the recipe's 8 answers an iteration, one update of each kind.
+
+    The rate is that of 3e-4 and 1e-3 at which GRPO learnt more (at a seed that the claim does not use).
+    """
     return override(recipe, ("Loop.problems=16", "Loop.iterations=1000", *more))
 
 
@@ -31,19 +33,19 @@ hints_rescue = Claim(
     name="hints-rescue",
     statement="Parts of worked solutions bring problems within reach that reinforcement alone never solves.",
     source="GHPO, arXiv 2507.10628; Prefix-RFT, arXiv 2507.01679; ReLIFT, arXiv 2506.07527",
-    published="Mathematics, Qwen2.5 models: GHPO about 5 % above GRPO in the mean of six benchmarks, ReLIFT 5.2 points "
-    "above other reinforcement methods in the mean of six, Prefix-RFT above SFT, RFT and their mixtures (abstracts)",
+    published="Mathematics: GHPO gains about 5 % in the mean of six benchmarks, ReLIFT 6.7 points over earlier methods "
+    "in the mean of six, and Prefix-RFT ends above SFT, reinforcement and mixtures of both (abstracts)",
     arms=(
-        Arm("ghpo", _small(ghpo, "AdamW.lr=1e-3")),
-        Arm("prefix-rft", _small(prefix_rft, "AdamW.lr=1e-3", "Loop.iterations=60")),
-        Arm("relift", _small(relift, "AdamW.0.lr=1e-3", "AdamW.1.lr=1e-3", "Take.n=32")),
-        Arm("grpo", _small(_unaided, "AdamW.lr=1e-3")),
+        Arm("ghpo", _small(ghpo, "AdamW.lr=3e-4")),
+        Arm("prefix-rft", _small(prefix_rft, "AdamW.lr=3e-4", "Loop.iterations=100")),
+        Arm("relift", _small(relift, "AdamW.0.lr=3e-4", "AdamW.1.lr=3e-4", "Take.n=16")),
+        Arm("grpo", _small(_unaided, "AdamW.lr=3e-4")),
         UNTRAINED,
     ),
-    task=TwoTiers(low=1, high=4, harder_low=6, harder_high=7),
+    task=TwoTiers(low=2, high=4, harder_low=8, harder_high=8),
     base=SHORT,
     metric="harder/accuracy",
-    budget=Budget("generated_tokens", 200_000),
+    budget=Budget("generated_tokens", 400_000),
     evaluation=Evaluated(splits=("test", "harder"), problems=96, samples=16, ks=(16,)),
     comparisons=tuple(Comparison(name, "grpo", "harder/accuracy") for name in ("ghpo", "prefix-rft", "relift")),
     shows=("harder/pass@16", "harder/greedy", "accuracy"),
