@@ -11,10 +11,11 @@ from corridor import Corridor
 from sharpen.actor.scripted import ScriptedActor
 from sharpen.claims import claim
 from sharpen.claims.catalogue.agents import Shared
-from sharpen.claims.tasks import ProvenChain, TwoTiers
+from sharpen.claims.tasks import ProvenChain, SeldomLong, TwoTiers
 from sharpen.credit.peers import GroupNorm
 from sharpen.ctx import Ctx
 from sharpen.recipes import recipe
+from sharpen.task.chain import Chain
 from sharpen.types import Group, Problem, Segment, Trace
 
 PROBLEM = Problem("p", "2<")
@@ -115,3 +116,13 @@ def test_two_tiers_are_trained_on_and_both_held_out():
         assert all(task.held_out(p) for p in fixed)
         other = ProvenChain(low=1, high=2, harder_low=4, harder_high=5)
         assert [p.key for p in fixed] == [p.key for p in other.fixed(split, 40)]
+
+
+def test_long_lessons_are_seldom():
+    """Sizes 1 to 4 are 8, 4, 2 and 1 of 15 lessons; a base made with them is not taken for one of `chain`."""
+    task, plain = (kind(low=1, high=3, harder_low=4, harder_high=4) for kind in (SeldomLong, Chain))
+    rng = random.Random(0)
+    sizes = Counter(task.lesson(rng)[0].info["category"] for _ in range(6000))
+    for size, share in ((1, 8 / 15), (2, 4 / 15), (3, 2 / 15), (4, 1 / 15)):
+        assert abs(sizes[size] / 6000 - share) < 0.03
+    assert task.identity() == {**plain.identity(), "name": "seldom-long"}

@@ -71,6 +71,14 @@ gigpo_above_grpo = Claim(
     evaluation=Evaluated(problems=128, samples=8, ks=(8,)),
     shows=("greedy", "pass@8", "length"),
     curve=("solved", "shared", "entropy", "length", "grad_norm", "kl"),
+    notes="The arms differ in the credit of turns alone: both subtract means and divide by nothing, and both have "
+    "GiGPO's KL term. What GiGPO needs is there: 98 % of all turns answer an observation that another turn of their "
+    "group answers too. The arms rose side by side all the same (in training from 0.48 to 0.72 and to 0.68), and the "
+    "interval leaves room for a gain of two points at most. The likely reason, not tested by training, is that here "
+    "the credit of turns says hardly more than that of episodes: over 512 episodes of the base, at another seed, the "
+    "two correlate at 0.88 over turns, with opposite signs in one turn of a hundred, for the only reward comes at the "
+    "end, and episodes have five turns, of which about three are needed. Longer episodes alone would not part them: "
+    "in rooms of side 3 with a key and a door, 13 turns an episode, the correlation is 0.87 (no arm was run there).",
 )
 
 CLAIMS = (gigpo_above_grpo,)
