@@ -9,6 +9,7 @@ from sharpen.claims.tasks import SeldomLong, TwoTiers
 from sharpen.overrides import override
 from sharpen.recipe import Recipe
 from sharpen.recipes.hints import ghpo, prefix_rft, relift
+from sharpen.recipes.selftrain import sft
 from sharpen.rollout.combinators import When
 
 SHORT = Base(
@@ -40,6 +41,7 @@ hints_rescue = Claim(
         Arm("prefix-rft", _small(prefix_rft, "AdamW.lr=3e-4", "Loop.iterations=100")),
         Arm("relift", _small(relift, "AdamW.0.lr=3e-4", "AdamW.1.lr=3e-4", "Take.n=16")),
         Arm("grpo", _small(_unaided, "AdamW.lr=3e-4")),
+        Arm("imitation", override(sft, ("Loop.problems=16", "Loop.iterations=125", "AdamW.lr=3e-4", "AdamW.scale=1"))),
         UNTRAINED,
     ),
     task=TwoTiers(low=2, high=4, harder_low=8, harder_high=8),
@@ -54,14 +56,14 @@ hints_rescue = Claim(
     "has two to four, and each tier is half of what is trained on. The budget counts generated tokens. GHPO pays for "
     "every new draw with them and so makes 45 updates where GRPO makes 88; worked solutions cost none, so ReLIFT makes "
     "37 updates of imitation besides 88 of reinforcement. Those two facts are likely why GHPO gains least; another is "
-    "that it never trains on the hints themselves. It still does what it is meant to do: an unhinted draw fails as a "
-    "whole on 10 of 16 problems at first, and on 7 of 16 three quarters of the solution are not enough, at the end on "
-    "3. GRPO's own gain on the hard tier comes from the easy one, for its updates see nearly no right answer of the "
-    "hard. Not all of what Prefix-RFT and ReLIFT gain is rescue: worked solutions are free of the teacher's mistakes, "
-    "and accuracy on the easy tier is 0.51 and 0.52 with them, 0.42 with GRPO. No arm that only imitates was run, so "
-    "nothing is said of hints against imitation. ReLIFT imitates 16 demonstrations at a time, one for each problem of "
-    "an iteration, in the place of 128; Prefix-RFT's schedule is spread over 100 iterations, of which the budget pays "
-    "96; both have Dr. GRPO's credit, and the others divide by the standard deviation.",
+    "that it never trains on the hints themselves. Its hints do get shorter: of 16 problems of an iteration 7 need "
+    "three quarters of the solution at first and 3 at the end. GRPO's own small gain likely comes from the easy tier: "
+    "in a shorter run at another seed at most one in 200 of its answers to the hard one was right. The claim says "
+    "nothing of hints against imitation. Worked solutions are free of the mistakes that the base was taught, and "
+    "imitating them alone (the arm `imitation`, which draws nothing, makes as many updates as ReLIFT, and was added "
+    "when the others had run) is above them all here on both tiers, and far above on the hard one. ReLIFT imitates 16 demonstrations at a time, "
+    "one for each problem of an iteration, in the place of 128; Prefix-RFT's schedule is spread over 100 iterations, "
+    "of which the budget pays 96; both have Dr. GRPO's credit, and GHPO and GRPO divide by the standard deviation.",
 )
 
 CLAIMS = (hints_rescue,)
