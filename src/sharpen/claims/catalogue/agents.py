@@ -77,7 +77,7 @@ gigpo_above_grpo = Claim(
     "interval leaves room for a gain of two points at most. The likely reason, not tested by training, is that here "
     "the credit of turns says hardly more than that of episodes: over 512 episodes of the base, at another seed, the "
     "two correlate at 0.88 over turns, with opposite signs in one turn of a hundred, for the only reward comes at the "
-    "end, and episodes have five turns, of which about three are needed. Longer episodes alone would not part them: "
+    "end, and episodes have five turns, of which about three are needed. Longer episodes alone hardly part them: "
     "in rooms of side 3 with a key and a door, 13 turns an episode, the correlation is 0.87 (no arm was run there).",
 )
 

@@ -61,9 +61,11 @@ hints_rescue = Claim(
     "in a shorter run at another seed at most one in 200 of its answers to the hard one was right. The claim says "
     "nothing of hints against imitation. Worked solutions are free of the mistakes that the base was taught, and "
     "imitating them alone (the arm `imitation`, which draws nothing, makes as many updates as ReLIFT, and was added "
-    "when the others had run) is above them all here on both tiers, and far above on the hard one. ReLIFT imitates 16 demonstrations at a time, "
-    "one for each problem of an iteration, in the place of 128; Prefix-RFT's schedule is spread over 100 iterations, "
-    "of which the budget pays 96; both have Dr. GRPO's credit, and GHPO and GRPO divide by the standard deviation.",
+    "when the others had run) is above them all here on both tiers, and far above on the hard one. ReLIFT imitates 16 "
+    "demonstrations at a time, one for each problem of an iteration, in the place of 128; Prefix-RFT's schedule is "
+    "spread over 100 iterations, of which the budget pays 96. Both have Dr. GRPO's credit, and GHPO and GRPO divide by "
+    "the standard deviation. Each hinted arm had one shorter run at another seed before, from which the length of that "
+    "schedule was taken and nothing else.",
 )
 
 CLAIMS = (hints_rescue,)
