@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 from sharpen.actor.nano import Nano
 from sharpen.claims.base import Base
@@ -31,6 +33,35 @@ class ProvenChain(Chain):
         common = super().verify(problem, trace)
         proved = common["correct"] == 1.0 and all(self.check_steps(problem, lines(trace.text)))
         return {**common, "proof": float(proved)}
+
+
+@dataclass(frozen=True)
+class TwoTiers(ProvenChain):
+    """`ProvenChain` that is trained on its harder sizes too: every other problem of `train` is one of them.
+
+    None of those is held out, so `test` and `harder` measure either tier.
+    """
+
+    def split_of(self, problem: Problem) -> str | None:
+        """The split a problem belongs to: one above `high` that is not held out is for training."""
+        return super().split_of(problem) or "train"
+
+    def draw(self, split: str, rng: random.Random) -> Problem:
+        """One problem; in `train` its tier is drawn first, each as often as the other, then its size."""
+        if split != "train" or rng.random() < 0.5:
+            return super().draw(split, rng)
+        while True:
+            problem = self.make(rng.randint(self.harder_low, self.harder_high), rng)
+            if not self.held_out(problem):
+                return problem
+
+
+@dataclass(frozen=True)
+class SeldomLong(Chain):
+    """`chain` whose lessons are seldom long: each next size is half as frequent as the one before."""
+
+    name = "seldom-long"
+    falloff: ClassVar[float] = 0.5
 
 
 GUESSED = Countdown(low=3, high=3, harder_low=4, harder_high=4, ops="+-", limit=30)

@@ -12,8 +12,10 @@ FAMILIES = {
     "critic": "policy optimisation with a value model",
     "search": "self-training by tree search",
     "curriculum": "choosing what to train on by what is learnt from it",
+    "hints": "reinforcement with parts of worked solutions, for problems nobody solves yet",
     "calibration": "knowing how likely one's own answer is to be right",
     "balance": "answers in proportion to their reward",
+    "agents": "agents that act in turns in a world",
 }
 """Families of claims, a module each."""
 
