@@ -48,12 +48,15 @@ nsr_keeps_pass_at_k = Claim(
         Comparison("base", "psr", "pass@16"),
     ),
     shows=("accuracy", "greedy", "pass@32"),
-    notes="A first setting was chains of 1 to 8 steps, judged whole, at the same rate. There PSR gained at every k "
-    "(accuracy 0.249 to 0.467, pass@16 0.785 to 0.957) and NSR, very uneven over seeds, lost some pass@16 (0.714; "
-    "0.452 to 0.842). A chain has one way to be worked out, so many draws find nothing that one better draw does not: "
-    "what the claim is about cannot be seen there. Three draws in four were wrong besides, and NSR's estimate of the "
-    "gradient is the noisier the more are. Of three numbers the way to the target must be guessed, and pass@16 is what "
-    "many guesses find. The rate was kept.",
+    notes="PSR sharpens here at the cost of breadth, as the paper says, and so does NSR, by as much. A likely reason: "
+    "with answers drawn from the policy itself and all of one weight, both follow the same gradient in expectation, "
+    "since that of log-probs is 0 in the mean over all answers; with one update a batch they differ by their noise "
+    "alone. What sets them apart in the paper must come from what departs from this (several updates a batch, "
+    "clipping, the size of the model); that was not tested. A first setting was chains of 1 to 8 steps, judged whole, "
+    "at the same rate. There PSR gained at every k (accuracy 0.249 to 0.467, pass@16 0.785 to 0.957) and NSR lost some "
+    "pass@16, very unevenly over seeds (0.714; 0.452 to 0.842). A chain has one way to be worked out, so many draws "
+    "find nothing that one better draw does not: what the claim is about cannot be seen there. Of three numbers the "
+    "way to the target must be guessed, and pass@16 is what many guesses find. The rate was kept.",
 )
 
 # ------------------------------------------------------------------ TOPR is stable off-policy

@@ -154,7 +154,7 @@ mcts_above_best_of_n = Claim(
 
 # ------------------------------------------------------------------ search for training
 
-_small = ("Loop.iterations=1000", "AdamW.0.lr=1e-3", "AdamW.0.scale=1")
+_small = ("Loop.iterations=1000", "AdamW.0.lr=3e-4", "AdamW.0.scale=1")
 
 rest_mcts_above_rest_em = Claim(
     name="rest-mcts-above-rest-em",
@@ -184,7 +184,7 @@ rest_mcts_above_rest_em = Claim(
                     "Loop.iterations=1000",
                     "Loop.problems=32",
                     "Loop.reset=none",
-                    "AdamW.lr=1e-3",
+                    "AdamW.lr=3e-4",
                     "AdamW.scale=1",
                     "Update.epochs=1",
                     "Update.minibatch=64",
@@ -200,7 +200,8 @@ rest_mcts_above_rest_em = Claim(
     evaluation=Evaluated(splits=("test", "harder")),
     comparisons=(Comparison("rest-mcts", "rest-em", "accuracy"),),
     shows=("greedy", "pass@16", "harder/accuracy"),
-    notes="Neither arm goes back to the base between rounds, for rounds here are small and many.",
+    notes="Neither arm goes back to the base between rounds, for rounds here are small and many. The policies' rate is "
+    "that of 1e-4, 3e-4 and 1e-3 at which ReST-EM ended best at a seed that the claim does not use.",
 )
 
 CLAIMS = (mcts_above_best_of_n, rest_mcts_above_rest_em)
