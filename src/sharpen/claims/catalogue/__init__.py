@@ -11,6 +11,7 @@ FAMILIES = {
     "policy": "policy optimisation with checkable rewards",
     "critic": "policy optimisation with a value model",
     "search": "self-training by tree search",
+    "process": "rewards for steps",
     "curriculum": "choosing what to train on by what is learnt from it",
     "calibration": "knowing how likely one's own answer is to be right",
     "balance": "answers in proportion to their reward",

@@ -1,0 +1,108 @@
+"""Claims of the family process."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from sharpen.actor.nano import Nano
+from sharpen.actor.scoring import scores
+from sharpen.claims.base import Arm, Base, Budget, Claim, Comparison
+from sharpen.claims.stage import Stage, answers
+from sharpen.claims.tasks import PaddedChain, fillers
+from sharpen.claims.teaching import Labelled, marked_solutions, taught
+from sharpen.credit.steps import Return, StepLOO, StepReward
+from sharpen.loop import Trainer
+from sharpen.overrides import override
+from sharpen.recipe import Recipe
+from sharpen.recipes.process import pure, pure_sum
+from sharpen.rollout.edit import Annotate, Split
+from sharpen.types import Group
+
+MARKED = override(replace(marked_solutions, name="marked-steps"), ("Labelled.until=false",))
+"""Each line is marked by itself, right or wrong."""
+
+
+def _short(recipe: Recipe) -> Recipe:
+    """32 problems of 4 answers an iteration, one update each."""
+    return override(recipe, ("Loop.problems=32", "Loop.iterations=1000", "AdamW.lr=3e-4"))
+
+
+def without_steps(recipe: Recipe) -> Recipe:
+    """The same recipe with the verifier's reward alone."""
+    kept = (s for s in recipe.collect if not isinstance(s, (StepReward, StepLOO, Return)))
+    return replace(
+        recipe, name="verifier", collect=tuple(s for s in kept if not (isinstance(s, Annotate) and s.into == "prm"))
+    )
+
+
+def looked_at(trainer: Trainer, seed: int, problems: int = 128, samples: int = 8) -> Mapping[str, float]:
+    """What becomes of answers to held-out problems, and what the reward model `prm` says of their steps.
+
+    `accuracy`; `steps` (lines) and `filler` lines an answer, `length` in tokens, `cut`, the share of answers that reach
+    the longest allowed; `total` and `worst`, the sum and the minimum over an answer's steps of 2 sigmoid(score) - 1.
+    """
+    traces = answers(trainer, problems, samples, seed)
+    ctx = trainer.ctx
+    out = {
+        "accuracy": [float(bool(t.solved)) for t in traces],
+        "filler": [float(fillers(t.text)) for t in traces],
+        "length": [float(t.length) for t in traces],
+        "cut": [float(t.end == "length") for t in traces],
+    }
+    Split()([Group(t.problem, [t]) for t in traces], ctx)
+    said = [
+        x.split([len(s) for s in t.actions]) for t, x in zip(traces, scores(ctx.actors["prm"], traces), strict=True)
+    ]
+    steps = [[2 * float(s[-1].sigmoid()) - 1 for s in segments if len(s)] for segments in said]
+    out["steps"] = [float(len(r)) for r in steps]
+    out["total"] = [sum(r) for r in steps]
+    out["worst"] = [min(r, default=0.0) for r in steps]
+    return {name: sum(x) / len(x) for name, x in out.items()}
+
+
+@dataclass(frozen=True)
+class Guided:
+    """Train with a recipe against the reward model of the seed, which is the same for every arm; or train nothing."""
+
+    recipe: Recipe
+    trains: bool = True
+
+    def __call__(self, stage: Stage, seed: int) -> Mapping[str, float]:
+        """What `looked_at` says of the end."""
+        policy = stage.base()
+        model = {"prm": taught(stage, MARKED, policy, ["value"])["value"]}
+        if self.trains:
+            return looked_at(stage.train(self.recipe, policy, given=model), seed)
+        trainer = stage.trainer(self.recipe, policy)
+        trainer.ctx.actors.update(model)
+        return looked_at(trainer, seed)
+
+
+_min, _sum = _short(pure.recipes[1]), _short(pure_sum.recipes[1])
+_verifier = without_steps(_min)
+
+pure_resists_hacking = Claim(
+    name="pure-resists-hacking",
+    statement="Trained against the same process reward model, an answer that earns about its worst step stays free of "
+    "padding and ends more often right than one that earns the sum of its steps.",
+    source="PURE, arXiv 2504.15275, sections 3 and 4",
+    published="Qwen2.5-7B and Qwen2.5-Math: credit by the sum of steps collapses at the beginning of training, credit "
+    "by the minimum does not, and ends level with verifiable rewards in fewer steps",
+    arms=(
+        Arm("pure", run=Guided(_min)),
+        Arm("pure-sum", run=Guided(_sum)),
+        Arm("verifier", run=Guided(_verifier)),
+        Arm("base", run=Guided(_verifier, trains=False)),
+    ),
+    task=PaddedChain(low=3, high=4, harder_low=5, harder_high=5, sloppy=0.05),
+    base=Base(Nano(width=48, layers=2, heads=3, context=160, steps=700, batch=64)),
+    metric="accuracy",
+    budget=Budget("iterations", 40),
+    comparisons=(
+        Comparison("pure", "pure-sum", "accuracy"),
+        Comparison("pure", "pure-sum", "filler", "lower"),
+    ),
+    shows=("steps", "length", "cut", "total", "worst"),
+    curve=("solved", "steps", "length", "process/reward", "grad_norm"),
+)
+
+CLAIMS = (pure_resists_hacking,)
