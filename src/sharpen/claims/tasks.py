@@ -37,8 +37,8 @@ FILLER = "ok"
 
 
 def fillers(text: str) -> int:
-    """How many lines of a text are filler."""
-    return lines(text).count(FILLER)
+    """How many lines of a text say nothing: they are filler, or empty."""
+    return sum(line in ("", FILLER) for line in lines(text))
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ FAMILIES = {
     "critic": "policy optimisation with a value model",
     "search": "self-training by tree search",
     "process": "rewards for steps",
+    "reward": "reward models, and what follows them",
     "curriculum": "choosing what to train on by what is learnt from it",
     "calibration": "knowing how likely one's own answer is to be right",
     "balance": "answers in proportion to their reward",

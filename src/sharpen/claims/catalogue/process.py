@@ -3,18 +3,21 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+import torch
+
 from sharpen.actor.nano import Nano
 from sharpen.actor.scoring import scores
 from sharpen.claims.base import Arm, Base, Budget, Claim, Comparison
 from sharpen.claims.stage import Stage, answers
 from sharpen.claims.tasks import PaddedChain, fillers
-from sharpen.claims.teaching import Labelled, marked_solutions, taught
+from sharpen.claims.teaching import marked_solutions, taught
 from sharpen.credit.steps import Return, StepLOO, StepReward
 from sharpen.loop import Trainer
 from sharpen.overrides import override
 from sharpen.recipe import Recipe
 from sharpen.recipes.process import pure, pure_sum
 from sharpen.rollout.edit import Annotate, Split
+from sharpen.task.text import lines
 from sharpen.types import Group
 
 MARKED = override(replace(marked_solutions, name="marked-steps"), ("Labelled.until=false",))
@@ -37,20 +40,23 @@ def without_steps(recipe: Recipe) -> Recipe:
 def looked_at(trainer: Trainer, seed: int, problems: int = 128, samples: int = 8) -> Mapping[str, float]:
     """What becomes of answers to held-out problems, and what the reward model `prm` says of their steps.
 
-    `accuracy`; `steps` (lines) and `filler` lines an answer, `length` in tokens, `cut`, the share of answers that reach
-    the longest allowed; `total` and `worst`, the sum and the minimum over an answer's steps of 2 sigmoid(score) - 1.
+    `accuracy`; `steps` (lines) an answer, and how many of them are `filler` (`empty` ones among them); `length` in
+    tokens; `cut`, the share of answers that reach the longest allowed; `total` and `worst`, the sum and the minimum
+    over an answer's steps of 2 sigmoid(score) - 1.
     """
     traces = answers(trainer, problems, samples, seed)
     ctx = trainer.ctx
     out = {
         "accuracy": [float(bool(t.solved)) for t in traces],
         "filler": [float(fillers(t.text)) for t in traces],
+        "empty": [float(lines(t.text).count("")) for t in traces],
         "length": [float(t.length) for t in traces],
         "cut": [float(t.end == "length") for t in traces],
     }
     Split()([Group(t.problem, [t]) for t in traces], ctx)
     said = [
-        x.split([len(s) for s in t.actions]) for t, x in zip(traces, scores(ctx.actors["prm"], traces), strict=True)
+        torch.split(x, [len(s) for s in t.actions])
+        for t, x in zip(traces, scores(ctx.actors["prm"], traces), strict=True)
     ]
     steps = [[2 * float(s[-1].sigmoid()) - 1 for s in segments if len(s)] for segments in said]
     out["steps"] = [float(len(r)) for r in steps]
@@ -96,12 +102,12 @@ pure_resists_hacking = Claim(
     task=PaddedChain(low=3, high=4, harder_low=5, harder_high=5, sloppy=0.05),
     base=Base(Nano(width=48, layers=2, heads=3, context=160, steps=700, batch=64)),
     metric="accuracy",
-    budget=Budget("iterations", 40),
+    budget=Budget("iterations", 30),
     comparisons=(
         Comparison("pure", "pure-sum", "accuracy"),
         Comparison("pure", "pure-sum", "filler", "lower"),
     ),
-    shows=("steps", "length", "cut", "total", "worst"),
+    shows=("steps", "empty", "length", "cut", "total", "worst"),
     curve=("solved", "steps", "length", "process/reward", "grad_norm"),
 )
 
