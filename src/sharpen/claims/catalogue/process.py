@@ -109,6 +109,21 @@ pure_resists_hacking = Claim(
     ),
     shows=("steps", "empty", "length", "cut", "total", "worst"),
     curve=("solved", "steps", "length", "process/reward", "grad_norm"),
+    notes="Filler is a line `ok`, which the task accepts and which changes nothing, or an empty one, which it does not "
+    "accept; the base was brought up with a line `ok` before one line in five. The process reward model of a seed is "
+    "the same for every arm, taught outside the budget from marked solutions of the careless teacher (the paper's "
+    "learnt from human labels), and is not trained any further; the verifier's reward is in all three arms that train. "
+    "How the sum is hacked can be read from its records. Lines grow from 5.7 an answer to 17 in 15 iterations and get "
+    "shorter meanwhile, from 4.9 tokens to 3.3: lines `ok`, which at 3 tokens earn more than the other answers earn on "
+    "as many. Then come empty lines, one token each, which the reward model never saw and scores like right ones. "
+    "Nearly all answers end at the longest length without an answer. The reward model sees no harm in that even by the "
+    "worst step (0.645, the base's answers have 0.382): the minimum does not make the model harder to deceive, it "
+    "only pays nothing for more steps. PURE ends level with the verifier alone and not above it (0.833 and 0.844). "
+    "An iteration draws as many answers in every arm; those of the sum are three times as long. The setting was "
+    "chosen at a seed that the claim does not use: a first base, of 450 steps and a more careless teacher, had "
+    "accuracy 0.235, and at a rate of 1e-3 the verifier alone ended below it, at 0.188; 30 iterations in the place of "
+    "60 for the sake of time. Filler was first the lines `ok` alone; empty ones were counted in, and everything run "
+    "anew, after the arms had run at one seed (0.5 lines `ok` in both arms then, and 42 empty lines by the sum).",
 )
 
 CLAIMS = (pure_resists_hacking,)

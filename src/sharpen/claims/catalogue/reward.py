@@ -68,6 +68,12 @@ def picked(score: Tensor, n: int) -> Tensor:
     return blocks.argmax(-1) + n * torch.arange(most // n)
 
 
+def within(x: Tensor) -> Tensor:
+    """`x[..., P * N]`, N answers to each of P problems in their order, less the mean over those of the problem."""
+    table = x.unflatten(-1, (PROBLEMS, -1))
+    return (table - table.mean(-1, keepdim=True)).flatten(-2)
+
+
 def shared_error(x: Tensor, truth: Tensor) -> float:
     """How much m scores `x[m, N]` err alike: the mean correlation of two members' residuals.
 
@@ -108,14 +114,18 @@ class Picking:
     def __call__(self, stage: Stage, seed: int) -> Mapping[str, float]:
         """`gold` of the best of most answers, `gold@n` of fewer; `lost`, how far it lies below the highest of these.
 
-        `length` of the picked answers; `spread`, the standard deviation of the models' scores of them, that of all
-        answers being `spread-all`; `shared`, the correlation of two models' errors over all answers.
+        Of the answers picked of most: their `length`; `proxy`, the mean of the five scores; `spread`, the standard
+        deviation of the five, that of all answers being `spread-all`. Over all answers: `correlation` of a score with
+        gold, and `shared`, that of two models' errors. For all but picking and gold, scores are taken above their mean
+        over the answers to the problem, for preferences say nothing of what answers to different problems are worth.
         """
         policy = stage.base()
         traces = drawn(stage, policy, PROBLEMS, NS[-1], seed)
         truth = gold(stage, traces)
         x = judged(taught(stage, FIVE, policy, MEMBERS), traces)
-        spread, length = x.std(0, correction=0), torch.tensor([float(len(t.text)) for t in traces])
+        length = torch.tensor([float(len(t.text)) for t in traces], dtype=torch.float64)
+        own, better = within(x), within(truth)
+        spread = own.std(0, correction=0)
         sides = [truth] if self.how == "gold" else list(x) if self.how == "alone" else [conservative(x, self.how)]
 
         def by(values: Tensor, n: int) -> float:
@@ -130,10 +140,11 @@ class Picking:
             **{f"gold@{n}": value for n, value in curve.items()},
             "lost": max(curve.values()) - curve[most],
             "length": by(length, most),
+            "proxy": by(own.mean(0), most),
             "spread": by(spread, most),
             "spread-all": float(spread.mean()),
-            "shared": shared_error(x, truth),
-            "correlation": float(torch.corrcoef(torch.cat([x, truth[None]]))[-1, :-1].mean()),
+            "shared": shared_error(own, better),
+            "correlation": float(torch.corrcoef(torch.cat([own, better[None]]))[-1, :-1].mean()),
         }
 
 
@@ -161,7 +172,7 @@ ensembles_in_best_of_n = Claim(
         Comparison("mean", "single", "gold"),
         Comparison("wco", "mean", "gold"),
     ),
-    shows=(*(f"gold@{n}" for n in NS[:-1]), "lost", "length", "spread", "spread-all", "shared", "correlation"),
+    shows=(*(f"gold@{n}" for n in NS[:-1]), "lost", "length", "proxy", "spread", "spread-all", "shared", "correlation"),
 )
 
 # ------------------------------------------------------------------ PPO
@@ -194,7 +205,7 @@ class Following:
 
         `lost` is how far gold fell in training from its highest mean of five iterations to that of the last five.
         `proxy` is the mean over members of what the answers score above the base's, in standard deviations of the
-        latter; `spread` the standard deviation of the members' scores, put on the same scale.
+        latter.
         """
         policy, start = stage.base(), stage.base()
         models = taught(stage, FIVE, policy, MEMBERS)
@@ -211,7 +222,6 @@ class Following:
             "lost": fallen([row["reward/gold"] for row in stage.curve]) if self.trains else 0.0,
             "length": sum(len(t.text) for t in traces) / len(traces),
             "proxy": float(above.mean()),
-            "spread": float(above.std(0, correction=0).mean()),
         }
 
 
@@ -247,7 +257,7 @@ ensembles_in_ppo = Claim(
         Comparison("wco", "single", "lost", "lower"),
         Comparison("uwo", "single", "lost", "lower"),
     ),
-    shows=("length", "proxy", "spread"),
+    shows=("length", "proxy"),
     curve=("reward/gold", "reward/rm", "ensemble/spread", "length", "entropy"),
 )
 
