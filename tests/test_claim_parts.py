@@ -13,7 +13,7 @@ from claim_toy import TINY, says_claim
 from sharpen.actor.nano import cache_folder
 from sharpen.claims import Stage
 from sharpen.claims.catalogue.process import MARKED, looked_at, without_steps
-from sharpen.claims.catalogue.reward import drawn, fallen, gold, judged, picked, shared_error
+from sharpen.claims.catalogue.reward import PROBLEMS, drawn, fallen, gold, judged, picked, shared_error, within
 from sharpen.claims.tasks import PaddedChain, fillers
 from sharpen.claims.teaching import Labelled, marked_solutions, taught
 from sharpen.overrides import override
@@ -154,6 +154,13 @@ def test_errors_that_are_shared():
     # (1, -3, 3, -1) is uncorrelated with both
     f = torch.tensor([1.0, -3.0, 3.0, -1.0], dtype=torch.float64)
     assert shared_error(torch.stack([e, f, e]), truth) == pytest.approx(1 / 3)
+
+
+def test_scores_above_those_of_the_problem():
+    k = torch.arange(float(PROBLEMS))
+    x = torch.stack([k, k + 2.0], -1).flatten()
+    assert within(x).tolist() == [-1.0, 1.0] * PROBLEMS
+    assert within(torch.stack([x, 3 * x]))[1].tolist() == [-3.0, 3.0] * PROBLEMS
 
 
 def test_what_was_lost():

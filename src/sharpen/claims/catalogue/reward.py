@@ -70,7 +70,7 @@ def picked(score: Tensor, n: int) -> Tensor:
 
 def within(x: Tensor) -> Tensor:
     """`x[..., P * N]`, N answers to each of P problems in their order, less the mean over those of the problem."""
-    table = x.unflatten(-1, (PROBLEMS, -1))
+    table = x.view(*x.shape[:-1], PROBLEMS, -1)
     return (table - table.mean(-1, keepdim=True)).flatten(-2)
 
 
