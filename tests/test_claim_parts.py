@@ -172,11 +172,11 @@ def test_what_was_lost():
 
 
 def test_equal_answers_are_scored_once_and_alike():
-    task = Taste(low=1, high=1, harder_low=2, harder_high=2, alphabet=3)
+    task = Taste(low=2, high=2, harder_low=3, harder_high=3, alphabet=6)
     stage = Stage(says_claim(task=task, base=TINY), 0)
     policy = stage.base()
     traces = drawn(stage, policy, 2, 8, 0)
-    assert [t.problem.key for t in traces[::8]] == [p.key for p in task.fixed("test", 2)][: len(traces) // 8]
+    assert [t.problem.key for t in traces[::8]] == [p.key for p in task.fixed("test", 2)]
     assert stage.cost.generated_tokens == sum(t.length for t in traces)
     assert gold(stage, traces).tolist() == [task.gold(t.problem, t.text) for t in traces]
 

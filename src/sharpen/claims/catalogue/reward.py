@@ -227,7 +227,7 @@ class Following:
 
 def _short(recipe: Recipe) -> Recipe:
     """128 answers an iteration."""
-    return override(recipe, ("Loop.problems=128", "Loop.iterations=1000", "AdamW.0.lr=1e-3", "AdamW.1.lr=1e-3"))
+    return override(recipe, ("Loop.problems=128", "Loop.iterations=1000", "AdamW.0.lr=2e-4", "AdamW.1.lr=1e-3"))
 
 
 _wco, _uwo, _single = (_short(program.recipes[1]) for program in (wco, uwo, rm_ppo))
@@ -250,7 +250,7 @@ ensembles_in_ppo = Claim(
     task=TASTE,
     base=ABLE,
     metric="gold",
-    budget=Budget("iterations", 60),
+    budget=Budget("iterations", 40),
     comparisons=(
         Comparison("wco", "single", "gold"),
         Comparison("uwo", "single", "gold"),
