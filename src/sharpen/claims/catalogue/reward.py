@@ -269,6 +269,14 @@ ensembles_in_ppo = Claim(
     ),
     shows=("length", "proxy"),
     curve=("reward/gold", "reward/rm", "ensemble/spread", "length", "entropy"),
+    notes="All arms follow the course that the paper warns of: gold rises from the base's in the first ten iterations "
+    "(to 0.60 to 0.64 on training problems) and then falls below it, while what the reward models say goes on rising. "
+    "Ensembles lose somewhat less on average, at four seeds of five, but five seeds do not show it, and caution adds "
+    "nothing to the plain mean. The penalty of 0.01 on divergence, which is the recipe's and the paper's, prevents "
+    "nothing here. The records say why caution does not help: the members' disagreement falls from 0.56 to 0.45 as the "
+    "policy learns to please them, so that it leads to answers about which they agree and are wrong. The rate of the "
+    "policy was chosen by the arm of the single model at a seed that the claim does not use: at 1e-3 gold fell from "
+    "the first iterations on, at 2e-4 it rose before it fell. 40 iterations in the place of 60 for the sake of time.",
 )
 
 CLAIMS = (ensembles_in_best_of_n, ensembles_in_ppo)
