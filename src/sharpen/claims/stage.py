@@ -62,13 +62,21 @@ class Stage:
         return trainer
 
     def train(
-        self, method: Method, policy: Actor | None = None, task: Task | None = None, *, until: float = 1.0
+        self,
+        method: Method,
+        policy: Actor | None = None,
+        task: Task | None = None,
+        *,
+        until: float = 1.0,
+        given: Mapping[str, Actor] | None = None,
     ) -> Trainer:
         """Iterate until that share of the budget is spent, or the method has made all its iterations.
 
-        No iteration begins once it is spent; what the last one spends beyond it is in the results.
+        No iteration begins once it is spent; what the last one spends beyond it is in the results. `given` are models
+        that the method uses, does not train, and would otherwise start anew (reward models taught beforehand).
         """
         trainer = self.trainer(method, policy, task)
+        trainer.ctx.actors.update(given or {})
         while not trainer.done and self.spent < until * self.budget.amount:
             self._record(trainer.step())
         return trainer

@@ -11,6 +11,8 @@ FAMILIES = {
     "policy": "policy optimisation with checkable rewards",
     "critic": "policy optimisation with a value model",
     "search": "self-training by tree search",
+    "process": "rewards for steps",
+    "reward": "reward models, and what follows them",
     "curriculum": "choosing what to train on by what is learnt from it",
     "hints": "reinforcement with parts of worked solutions, for problems nobody solves yet",
     "calibration": "knowing how likely one's own answer is to be right",

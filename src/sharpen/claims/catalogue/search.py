@@ -1,33 +1,18 @@
 """Claims of the family search."""
 
-import contextlib
-import hashlib
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import accumulate
-from pathlib import Path
-from typing import ClassVar
 
-from sharpen.actor.language import LanguageActor
-from sharpen.actor.nano import Nano, cache_folder
-from sharpen.actor.value import ValueActor
+from sharpen.actor.nano import Nano
 from sharpen.claims.base import Arm, Base, Budget, Claim, Comparison, Evaluated
 from sharpen.claims.stage import UNTRAINED, Stage
-from sharpen.core import Part
-from sharpen.ctx import Ctx
+from sharpen.claims.teaching import marked_solutions, taught
 from sharpen.evaluate import evaluate
-from sharpen.loss.value import ValueFit
 from sharpen.overrides import override
-from sharpen.recipe import AdamW, Loop, Policy, Recipe, Term, Update, Value
 from sharpen.recipes.search import rest_mcts
 from sharpen.recipes.selftrain import rest_em
-from sharpen.rollout.edit import Split
-from sharpen.run.compose import compose
 from sharpen.search import MCTS, Beam, BestOfN, Search
-from sharpen.source.problems import Uniform
 from sharpen.task.chain import Chain
-from sharpen.types import Group, Trace
 
 STEPWISE = Chain(low=3, high=4, harder_low=5, harder_high=6)
 """Three or four steps to an answer, each of which can go wrong."""
@@ -38,63 +23,6 @@ ABLE = Base(Nano(width=48, layers=2, heads=3, context=160, steps=450, batch=64))
 
 SPENT = 200
 """Generated tokens a problem: about nine answers."""
-
-
-@dataclass(frozen=True)
-class Labelled(Part):
-    """A careless teacher's solution of each problem, a segment a line, and `target`: 1 until a line is wrong, then 0.
-
-    The labels are those of the task's own step checker, as if somebody had marked the solutions (2305.20050).
-    """
-
-    needs: ClassVar[tuple[str, ...]] = ("solution", "steps")
-    writes: ClassVar[tuple[str, ...]] = ("traces", "target")
-
-    def __call__(self, groups: list[Group], ctx: Ctx) -> list[Group]:
-        """One trace a group."""
-        actor, task = ctx.actors["policy"], ctx.task
-        assert isinstance(task, Chain)
-        for group in groups:
-            text = "\n".join(task.careless(group.problem, ctx.rng))
-            trace = Trace(group.problem, [*actor.prompt(group.problem), actor.given(text)])
-            group.traces.append(trace)
-        Split()(groups, ctx)
-        for trace in (t for g in groups for t in g.traces):
-            valid = task.check_steps(trace.problem, [s.text or "" for s in trace.actions])
-            for s, ok in zip(trace.actions, accumulate(valid, min), strict=True):
-                s.put("target", float(ok))
-        return groups
-
-
-taught = Recipe(
-    name="marked-solutions",
-    source=Uniform(),
-    collect=(Labelled(),),
-    updates=(
-        Update(
-            (Term(ValueFit("target", want="score", kind="bce"), where="last:segment"),),
-            actor="value",
-            optimiser=AdamW(lr=2e-3, warmup=10),
-        ),
-    ),
-    loop=Loop(iterations=250, problems=64),
-    actors=(("policy", Policy()), ("value", Value())),
-)
-"""A value model that was taught from marked solutions; the policy that is searched with stays the base."""
-
-
-def taught_value(stage: Stage, policy: LanguageActor) -> ValueActor:
-    """The value model of a seed, which is the same for every search: taught once, and kept in the cache."""
-    what = compose(taught, defaults=True) + repr(stage.task.identity()) + repr(stage.claim.base)
-    kept = cache_folder() / f"claim-value-{stage.seed}-{hashlib.sha256(what.encode()).hexdigest()[:12]}"
-    if not kept.exists():
-        trainer = stage.train(taught)
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=kept.parent) as beside:
-            trainer.ctx.actors["value"].export(Path(beside) / "made")
-            with contextlib.suppress(OSError):  # another job was quicker
-                (Path(beside) / "made").rename(kept)
-    return ValueActor.load(kept, policy)
 
 
 @dataclass(frozen=True)
@@ -114,7 +42,7 @@ class Searching:
             samples=1,
             ks=(1,),
             program=self.search,
-            actors={"value": taught_value(stage, policy)},
+            actors=taught(stage, marked_solutions, policy, ["value"]),
             greedy=False,
             seed=seed,
         )
@@ -144,7 +72,6 @@ mcts_above_best_of_n = Claim(
     budget=Budget("generated_tokens", 10_000_000),
     comparisons=(Comparison("mcts", "best-of-n", "accuracy"), Comparison("mcts", "step-beam", "accuracy")),
     shows=("tokens",),
-    curve=("score/error",),
     notes="The value model is taught from marked solutions, not by the search itself: taught by 8 rounds of search it "
     "had an error of 0.11, and that of always saying the mean is 0.15. A budget of about nine answers lets the tree "
     "search finish a few, for it visits each new step of a prefix once (the released code's bonus of 1 for what was "
