@@ -235,6 +235,7 @@ class TextActor(Actor):
                     "it is of another model. Resume with the model the run was started with."
                 )
             tensor.copy_(weights[name])
+        self.changed()
 
     def export(self, folder: Path) -> None:
         """A Hugging Face folder: weights (adapters merged), configuration, tokenizer with its template."""
@@ -272,6 +273,6 @@ def rows_of(trace: Trace) -> list[list[Segment]]:
 
 def column_of(segment: Segment, name: str) -> Tensor:
     """A segment's column, NaN where it is unknown; the behaviour log-prob of moved atoms is not known here."""
-    if name in segment.cols and not (name == "logp_old" and segment.moved):
+    if name in segment.cols and not (name in ("logp_old", "mismatch") and segment.moved):
         return segment.cols[name]
     return torch.full((len(segment),), float("nan"))
