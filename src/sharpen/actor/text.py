@@ -56,6 +56,16 @@ class TextActor(Actor):
         # a frozen copy trains nothing and still has these weights to hand over
         self._kept = [n for n, p in model.named_parameters() if p.requires_grad]
 
+    @property
+    def ends(self) -> list[int]:
+        """The tokens that end a turn."""
+        return list(self._ends)
+
+    @property
+    def plain(self) -> Any:
+        """The model without adapters around it."""
+        return self._plain
+
     def options(self) -> dict[str, Any]:
         """What it takes to wrap another model the same way."""
         names = ("rate", "max_context", "max_tokens", "compute", "adapter")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal, Protocol
 
 from sharpen.actor.base import Actor
+from sharpen.actor.engine.choose import engine_of, known
 from sharpen.actor.flow import FlowActor, is_flow, load_flow
 from sharpen.actor.flowbase import FlowNano, flow_base
 from sharpen.actor.language import LanguageActor
@@ -42,8 +45,10 @@ class Setup:
     rollouts_every: int = 5
     rollout_groups: int = 4
     trackers: tuple[str, ...] = ()
+    engine: str = "local"
 
     def __post_init__(self) -> None:
+        known(self.engine)
         for name in ("micro_tokens", "eval_samples", "checkpoint_every", "rollouts_every", "reward_workers"):
             if getattr(self, name) < 1:
                 raise SharpenError(f"`--{name.replace('_', '-')} {getattr(self, name)}` must be 1 or more.")
@@ -67,7 +72,12 @@ def setup_from(plain: Any) -> Setup:
 
 
 def setup_to_measure(
-    model: str, limits: ModelSetup, task: str | None, task_options: Mapping[str, Any], reward: Mapping[str, Any]
+    model: str,
+    limits: ModelSetup,
+    task: str | None,
+    task_options: Mapping[str, Any],
+    reward: Mapping[str, Any],
+    engine: str = "local",
 ) -> Setup:
     """What to measure a model with. A run's folder brings its own task, reward and limits; what is given replaces them.
 
@@ -76,8 +86,10 @@ def setup_to_measure(
     """
     path = Path(model)
     if not (path / "manifest.json").exists():
-        return Setup(task=task or "chain", task_options=task_options, model=model, model_setup=limits, **reward)
-    known = setup_from(RunDir.open(path).manifest().get("setup"))
+        return Setup(
+            task=task or "chain", task_options=task_options, model=model, model_setup=limits, engine=engine, **reward
+        )
+    own_setup = setup_from(RunDir.open(path).manifest().get("setup"))
     if not (path / "policy" / "config.json").exists():
         raise SharpenError(
             f"The run in {path} has no policy yet: it is not finished. Go on with `sharpen train --resume --out "
@@ -89,11 +101,11 @@ def setup_to_measure(
     elif task:
         changes["reward"] = ""
     if task_options and not task:
-        changes["task_options"] = {**known.task_options, **task_options}
+        changes["task_options"] = {**own_setup.task_options, **task_options}
     usual = ModelSetup()
     own = {f.name: getattr(limits, f.name) for f in fields(limits) if getattr(limits, f.name) != getattr(usual, f.name)}
-    fit = replace(known.model_setup, **{"device": "auto", **own, "lora": 0})
-    return replace(known, model=str(path / "policy"), model_setup=fit, **changes)
+    fit = replace(own_setup.model_setup, **{"device": "auto", **own, "lora": 0})
+    return replace(own_setup, model=str(path / "policy"), model_setup=fit, engine=engine, **changes)
 
 
 def default_out(recipe: Method, setup: Setup) -> Path:
@@ -194,6 +206,22 @@ def _language(source: str | Path, setup: Setup, task: Task) -> LanguageActor:
             "text. Give a language model, or a task with latents (`sharpen tasks` says what each gives)."
         )
     return fitted(load_language(source, setup.model_setup), task)
+
+
+@contextmanager
+def serving(policy: Actor, setup: Setup, folder: Path | None = None) -> Iterator[None]:
+    """Within, the policy draws on the engine of the setup, which is closed at the end; all its copies draw locally.
+
+    A server's log is left in `folder`; without one it goes with everything else.
+    """
+    with ExitStack() as stack:
+        stack.callback(policy.close)
+        if setup.engine != "local":
+            where = folder or Path(stack.enter_context(TemporaryDirectory(prefix="sharpen-engine-")))
+            engine = engine_of(setup.engine, policy, where)
+            assert isinstance(policy, LanguageActor)
+            policy.serve(engine)
+        yield
 
 
 def sketch_policy(setup: Setup, task: Task) -> Actor:
