@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from sharpen.actor.base import Request
 from sharpen.actor.engine.base import Draw, Engine, Prompt
@@ -78,8 +78,8 @@ class LanguageActor(TextActor):
         odd = [n for n in now if self._synced.get(n) != now[n]]
         if odd:
             raise SharpenError(
-                f"The engine has stale weights: {len(odd)} weights of the trainer ({odd[0]} ...) were written after the "
-                "last sync, and nobody said so. Code that writes an actor's weights calls its `changed()` afterwards."
+                f"The engine has stale weights: {len(odd)} weights of the trainer ({odd[0]} ...) were written after "
+                "the last sync, and nobody said so. Code that writes an actor's weights calls its `changed()` after that."
             )
 
     def _generate(self, prompts: Sequence[Prompt]) -> tuple[list[Draw], list[Tensor | None]]:

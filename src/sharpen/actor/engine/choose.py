@@ -25,8 +25,8 @@ def known(name: str) -> str:
     if name in ENGINES or name.startswith(ADDRESS + "http"):
         return name
     raise SharpenError(
-        f"There is no engine {name!r}; there are {', '.join(ENGINES)}, and vllm:http://127.0.0.1:PORT for a server that "
-        f"runs already. {near(name, ENGINES)}"
+        f"`--engine {name}` is not known. There are {', '.join(ENGINES)}, and vllm:http://127.0.0.1:PORT for a server "
+        f"that runs already. {near(name, ENGINES)}"
     )
 
 

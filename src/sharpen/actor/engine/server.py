@@ -1,9 +1,8 @@
 """An engine in a process of its own, on loopback: `python -m sharpen.actor.engine.server MODEL_FOLDER`.
 
 A thin JSON service around the in-process engine, and not vLLM's OpenAI server: that one has no call that loads weights
-and reads them back, which is what a sync is proved by, and it knows prompts as text first. Weights come as a safetensors
-file in a folder of the server's, by name; nothing is ever unpickled. Every call must carry the token of the environment
-variable `SHARPEN_ENGINE_TOKEN`.
+and reads them back, which is what a sync is proved by. Weights come as a safetensors file in a folder of the server's,
+by name; nothing is ever unpickled. Every call must carry the token of the environment variable `SHARPEN_ENGINE_TOKEN`.
 
     GET  /state                                    -> {"version", "dtype", "max_context", "agreement", "folder"}
     POST /sync     {"version", "file", "ends"}     -> {"held": {name: fingerprint}}

@@ -14,7 +14,7 @@ import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor
@@ -25,9 +25,6 @@ from sharpen.errors import SharpenError
 
 if TYPE_CHECKING:
     from sharpen.actor.language import LanguageActor
-
-MEND = 'Install it with `pip install "sharpen[vllm]"` (on a machine without a GPU a CPU build of vLLM), or use '
-"""What to do where vLLM is missing."""
 
 ENVIRONMENT = {
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # the model must be in this process to be written and read back
@@ -117,7 +114,7 @@ class VllmEngine(Engine):
         logp, unknown = torch.tensor(told, dtype=torch.float32), torch.full((len(told),), torch.nan)
         s = prompt.sampling
         whole = s.full or s.temperature == 0  # drawn greedily it tells the softmax at temperature 1
-        end = "length" if drawn.finish_reason == "length" else "stop"
+        end: Literal["stop", "length"] = "length" if drawn.finish_reason == "length" else "stop"
         return Draw(
             tokens, logp if s.temperature > 0 else torch.zeros_like(logp), logp if whole else unknown, unknown, end
         )
@@ -171,7 +168,8 @@ def installed() -> Any:
             import vllm
     except ImportError as error:
         raise SharpenError(
-            f"`--engine vllm` needs a package that is not installed ({error}). {MEND}`--engine local`."
+            f'vLLM could not be imported ({error}). Install it with `pip install "sharpen[vllm]"` (on a machine '
+            "without a GPU a CPU build of vLLM), or use `--engine local`."
         ) from error
     return vllm
 
