@@ -90,7 +90,7 @@ def test_it_is_synced_before_it_first_draws_and_after_each_change():
 
 
 def test_a_run_syncs_after_every_update_and_equals_a_local_one():
-    """The same weights in the same arithmetic: what is trained is the same, but for the rounding of the scoring pass."""
+    """The same weights in the same arithmetic train the same, but for the rounding of the scoring pass."""
     actor, engine = served()
     one, two = Trainer(tiny(), Even(), actor), Trainer(tiny(), Even(), nano_actor(max_tokens=6))
     for k in range(3):

@@ -79,7 +79,7 @@ class LanguageActor(TextActor):
         if odd:
             raise SharpenError(
                 f"The engine has stale weights: {len(odd)} weights of the trainer ({odd[0]} ...) were written after "
-                "the last sync, and nobody said so. Code that writes an actor's weights calls its `changed()` after that."
+                "the last sync, and nobody said so. Whoever writes an actor's weights calls its `changed()` after that."
             )
 
     def _generate(self, prompts: Sequence[Prompt]) -> tuple[list[Draw], list[Tensor | None]]:

@@ -116,7 +116,7 @@ class OwnServer(RemoteEngine):
     """A server that is started for this process and ends with it; what it says goes to `engine.log` in `folder`."""
 
     def __init__(self, actor: LanguageActor, folder: Path, command: Sequence[str] = ()) -> None:
-        from sharpen.actor.engine.vllm import describe
+        from sharpen.actor.engine.vllm import MEMORY, describe
 
         self.place = Path(tempfile.mkdtemp(prefix="engine-", dir=folder))
         self.process: subprocess.Popen[bytes] | None = None
@@ -127,7 +127,7 @@ class OwnServer(RemoteEngine):
             ready = self.place / "port"
             words = list(command) or [sys.executable, "-m", "sharpen.actor.engine.server"]
             words += [str(self.place), "--folder", str(self.place), "--ready", str(ready), "--dtype", dtype]
-            words += ["--max-context", str(actor.max_context), "--parent", str(os.getpid())]
+            words += ["--max-context", str(actor.max_context), "--parent", str(os.getpid()), "--memory", str(MEMORY)]
             with self.log.open("ab") as log:
                 self.process = subprocess.Popen(
                     words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=os.environ | {TOKEN: token}

@@ -26,6 +26,9 @@ from sharpen.errors import SharpenError
 if TYPE_CHECKING:
     from sharpen.actor.language import LanguageActor
 
+MEMORY = 0.3
+"""The share of a GPU's memory that vLLM takes beside a trainer."""
+
 ENVIRONMENT = {
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # the model must be in this process to be written and read back
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",  # the trainer's threads are not vLLM's to pin
@@ -54,7 +57,7 @@ class VllmEngine(Engine):
         end_tokens: frozenset[int],
         max_context: int,
         dtype: str = "float32",
-        memory: float = 0.3,
+        memory: float = MEMORY,
     ) -> None:
         vllm = installed()
         self.end_tokens = sorted(end_tokens)
