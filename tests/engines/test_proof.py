@@ -8,9 +8,10 @@ import torch
 from second import CopyEngine
 from sharpen.actor.base import Request
 from sharpen.actor.engine.proof import fingerprint, fingerprints, same_weights
+from sharpen.ctx import Ctx
 from sharpen.errors import SharpenError
 from sharpen.loop import Trainer
-from sharpen.recipe import AdamW, Update
+from sharpen.recipe import AdamW, Frozen, Update
 from sharpen.recipes import recipe
 from sharpen.types import Problem, Sampling
 from toy import Copy, nano_actor, weights_equal
@@ -104,6 +105,22 @@ def test_a_run_syncs_after_every_update_and_equals_a_local_one():
         assert a.metrics["engine/truncated"] == 0.0
         assert not any(n.startswith("engine") for n in b.metrics)
     assert a.cost["scored_tokens"] == b.cost["scored_tokens"] + a.cost["generated_tokens"] + a.cost["prompt_tokens"]
+
+
+def test_a_slow_copy_on_an_engine_is_synced_after_it_has_moved():
+    r = recipe("grpo")
+    r = replace(r, actors=(*r.actors, ("slow", Frozen("policy", "step", 0.5))))
+    actor = nano_actor(max_tokens=6)
+    slow = actor.freeze(still=False)
+    ctx = Ctx(r, Even(), {"policy": actor, "slow": slow})
+    slow.serve(CopyEngine(slow))
+    slow.sample(requests(slow))
+    actor.load_weights({n: w + 0.02 for n, w in actor.weights().items()})
+    ctx.follow("policy")
+    slow.sample(requests(slow))
+    first, second = slow.engine.syncs
+    for n, w in second.items():
+        torch.testing.assert_close(w, first[n] + 0.01)
 
 
 def test_copies_of_the_policy_draw_locally():

@@ -148,6 +148,8 @@ def test_an_address_needs_a_token(monkeypatch):
 def test_a_server_that_does_not_start_says_why_and_leaves_its_log(tmp_path):
     import sys
 
+    (tmp_path / "engine").mkdir()
+    (tmp_path / "engine" / "port").write_text("9")  # of a run that was killed
     command = [sys.executable, "-c", "print('loading'); raise SystemExit('sharpen: there is no room.')"]
     with pytest.raises(SharpenError, match=r"did not start: there is no room\. .*engine\.log has all it said"):
         OwnServer(nano_actor(), tmp_path, command)

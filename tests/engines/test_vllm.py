@@ -268,8 +268,10 @@ def test_a_server_of_its_own_draws_the_same_and_ends_with_its_owner(tmp_path, ac
 
 
 @needed
-@pytest.mark.parametrize("engine_name", ["vllm", "vllm-server"])
-def test_a_run_from_the_command_line(tmp_path, engine_name):
+@pytest.mark.parametrize(
+    ("engine_name", "dtype"), [("vllm", "float32"), ("vllm-server", "float32"), ("vllm", "bfloat16")]
+)
+def test_a_run_from_the_command_line(tmp_path, engine_name, dtype):
     served_actor().export(tmp_path / "model")
     rows = [{"prompt": f"{d}+1=", "answer": str(d + 1), "solution": str(d + 1)} for d in range(60)]
     (tmp_path / "data.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
@@ -278,7 +280,7 @@ def test_a_run_from_the_command_line(tmp_path, engine_name):
     words += " --eval-samples 4 --set Loop.problems=4 --set Sample.n=4 --set Loop.iterations=4 --json"
     start = time.monotonic()
     done = subprocess.run(
-        [sys.executable, "-m", "sharpen", "train", "grpo", *words.split(), "--engine", engine_name],
+        [sys.executable, "-m", "sharpen", "train", "grpo", *words.split(), "--engine", engine_name, "--dtype", dtype],
         cwd=tmp_path,
         env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
         capture_output=True,
@@ -289,11 +291,14 @@ def test_a_run_from_the_command_line(tmp_path, engine_name):
     lines = [json.loads(x)["metrics"] for x in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert len(lines) == 4
     for m in lines:
-        assert 0 < m["engine/gap"] < 1e-5
-        assert m["engine/trust"] == pytest.approx(1.0, abs=1e-4)
+        # half precision rounds differently in both: that is what the weights are for
+        low, high = (0, 1e-5) if dtype == "float32" else (1e-3, 3e-2)
+        assert low < m["engine/gap"] < high
+        assert m["engine/trust"] == pytest.approx(1.0, abs=high)
+        assert (m["engine/trust"] != 1.0) or dtype == "float32"
         assert m["grad_norm"] > 0
     assert (tmp_path / "run" / "engine.log").exists() == (engine_name == "vllm-server")
-    assert not list((tmp_path / "run").glob("engine-*"))
+    assert not (tmp_path / "run" / "engine").exists()
 
 
 @needed

@@ -10,7 +10,6 @@ import secrets
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -118,7 +117,9 @@ class OwnServer(RemoteEngine):
     def __init__(self, actor: LanguageActor, folder: Path, command: Sequence[str] = ()) -> None:
         from sharpen.actor.engine.vllm import MEMORY, describe
 
-        self.place = Path(tempfile.mkdtemp(prefix="engine-", dir=folder))
+        self.place = folder / "engine"
+        shutil.rmtree(self.place, ignore_errors=True)  # of a run that was killed
+        self.place.mkdir()
         self.process: subprocess.Popen[bytes] | None = None
         self.log = folder / "engine.log"
         token, dtype = secrets.token_hex(16), str(actor.compute).removeprefix("torch.")
