@@ -123,6 +123,14 @@ def test_a_sample_depends_on_its_seed_and_not_on_what_is_drawn_with_it(actor):
 
 
 @needed
+def test_more_prompts_than_one_pass_takes(actor):
+    prompts = requests(actor, 40, "What is the sum of 17 and 5? " * 8)
+    assert sum(len(r.context[0]) for r in prompts) > 2 * 4096
+    assert gap(actor.sample(prompts)) < 1e-5
+    assert actor.sample(prompts[:2])[1].atoms.tolist() == actor.sample(prompts)[1].atoms.tolist()
+
+
+@needed
 def test_first_tokens_come_as_often_as_the_model_says(actor):
     n = 2000
     drawn = actor.sample([replace(r, sampling=Sampling(0.3, max_tokens=1)) for r in requests(actor, n)])

@@ -33,7 +33,7 @@ ENVIRONMENT = {
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # the model must be in this process to be written and read back
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",  # the trainer's threads are not vLLM's to pin
     "VLLM_CPU_KVCACHE_SPACE": "1",
-    "VLLM_LOGGING_LEVEL": "ERROR",
+    "VLLM_LOGGING_LEVEL": "CRITICAL",  # an error is raised, too, without a page of state
     "VLLM_NO_USAGE_STATS": "1",
 }
 """What vLLM is told by its environment where the user has not."""
@@ -76,7 +76,7 @@ class VllmEngine(Engine):
                     enforce_eager=on_cpu,
                     disable_log_stats=True,
                     seed=0,
-                    **({} if on_cpu else {"gpu_memory_utilization": memory}),
+                    **(whole_prompts(max_context) if on_cpu else {"gpu_memory_utilization": memory}),
                 )
             except Exception as error:  # whatever it is, it is vLLM's to say and the user's to mend
                 said = next((x for x in str(error).strip().splitlines()[::-1] if x.strip()), type(error).__name__)
@@ -108,7 +108,13 @@ class VllmEngine(Engine):
         ]
         if not prompts:
             return []
-        done = self.llm.generate([{"prompt_token_ids": list(p.tokens)} for p in prompts], asked, use_tqdm=False)
+        try:
+            done = self.llm.generate([{"prompt_token_ids": list(p.tokens)} for p in prompts], asked, use_tqdm=False)
+        except Exception as error:
+            raise SharpenError(
+                f"vLLM failed while it drew {len(prompts)} samples ({type(error).__name__}: {str(error)[:300]}). "
+                "Nothing was trained on them. Use a smaller batch or another version of vLLM, or `--engine local`."
+            ) from error
         return [self._draw(p, d.outputs[0]) for p, d in zip(prompts, done, strict=True)]
 
     def _draw(self, prompt: Prompt, drawn: Any) -> Draw:
@@ -142,6 +148,15 @@ class VllmEngine(Engine):
         llm.llm_engine.engine_core.shutdown()
         del llm
         cleanup_dist_env_and_memory()
+
+
+def whole_prompts(max_context: int) -> dict[str, Any]:
+    """Settings by which no prompt is computed in two parts.
+
+    vLLM draws a token after the first part too, throws it away and winds the request's random generator back, which
+    generators on a CPU cannot: it fails there as soon as a call holds more prompt tokens than one pass takes.
+    """
+    return {"enable_chunked_prefill": False, "max_num_batched_tokens": max(4096, max_context)}
 
 
 def vllm_engine(actor: LanguageActor) -> VllmEngine:
