@@ -17,7 +17,16 @@ from sharpen.recipe import Method
 from sharpen.run import session
 from sharpen.run.directory import RunDir
 from sharpen.run.manifest import describe
-from sharpen.run.setup import Setup, Watcher, default_out, open_policy, open_task, setup_from, setup_to_measure
+from sharpen.run.setup import (
+    Setup,
+    Watcher,
+    default_out,
+    open_policy,
+    open_task,
+    serving,
+    setup_from,
+    setup_to_measure,
+)
 
 __all__ = ["ModelOptions", "RunOptions", "find_recipe", "measure", "train"]
 
@@ -47,6 +56,7 @@ class RunOptions(ModelOptions, total=False):
     rollouts_every: int
     rollout_groups: int
     tracker: Sequence[str]
+    engine: str
 
 
 def train(
@@ -114,13 +124,14 @@ def measure(
     seed: int = 0,
     task_set: Mapping[str, Any] | None = None,
     reward: str = "",
+    engine: str = "local",
     watcher: Watcher | None = None,
     **options: Unpack[ModelOptions],
 ) -> dict[str, Evaluation]:
     """`sharpen eval`: the measures of a model or a run by split (all but `train`, unless `split` names some).
 
-    `k` are those of pass@k; the largest is how often each problem is sampled. A run brings its own task and limits.
-    Raises SharpenError for whatever the caller can mend.
+    `k` are those of pass@k; the largest is how often each problem is sampled. A run brings its own task and limits,
+    and not its `engine`. Raises SharpenError for whatever the caller can mend.
     """
     _refuse_unknown("measure", options, ModelOptions)
     ks = sorted({*k})
@@ -130,7 +141,7 @@ def measure(
             "1 on, problems 1 or more, temperature 0 or more."
         )
     setup = setup_to_measure(
-        str(model), ModelSetup(**options), task, task_set or {}, {"reward": reward} if reward else {}
+        str(model), ModelSetup(**options), task, task_set or {}, {"reward": reward} if reward else {}, engine
     )
     chosen = open_task(setup)
     for name in split:
@@ -139,12 +150,13 @@ def measure(
                 f"Task {chosen.name!r} has no split {name!r}; its splits are {', '.join(chosen.splits)}."
             )
     actor = open_policy(setup, chosen, watcher)
-    return {
-        name: evaluate(
-            actor, chosen, name, problems=problems, samples=ks[-1], ks=ks, temperature=temperature, seed=seed
-        )[0]
-        for name in split or [s for s in chosen.splits if s != "train"] or chosen.splits
-    }
+    with serving(actor, setup):
+        return {
+            name: evaluate(
+                actor, chosen, name, problems=problems, samples=ks[-1], ks=ks, temperature=temperature, seed=seed
+            )[0]
+            for name in split or [s for s in chosen.splits if s != "train"] or chosen.splits
+        }
 
 
 def _refuse_unknown(name: str, options: Mapping[str, Any], known: Any) -> None:

@@ -130,6 +130,7 @@ class Ctx:
                 new = self.actors[name].weights()
                 for key, old in self.actors[copy].weights().items():
                     old.lerp_(new[key], spec.tau)
+                self.actors[copy].changed()
 
     def observe(self, groups: list[Group]) -> None:
         """Show groups to the source, which must see also those that are thrown away."""

@@ -14,7 +14,7 @@ from sharpen.batching import connected, pack
 from sharpen.ctx import Ctx
 from sharpen.errors import SharpenError
 from sharpen.recipe import Term, Update, updates_of
-from sharpen.reduction import count, numerator, restrict
+from sharpen.reduction import TRUNCATE, count, numerator, restrict, trust, trust_unit
 from sharpen.types import Batch, Group, Scored, Sets, Trace
 
 
@@ -131,6 +131,8 @@ class Learner:
 
     def _step(self, rows: list[Trace], group: Tensor, sets: Sets | None, ctx: Ctx, first: bool) -> None:
         terms, columns = self.update.terms, self.columns()
+        if any("mismatch" in s.cols for t in rows for s in t.actions):  # an engine with weights of its own drew some
+            columns = (*columns, "mismatch")
         whole = self.actor.collate(rows, group, columns, sets)
         longest = self.actor.longest
         denominators = [count(t, whole, longest) for t in terms]
@@ -150,6 +152,7 @@ class Learner:
                 sums[term.label] += float(value.detach())
                 loss = loss + term.weight * value
                 self._watch(term, new, batch, ctx)
+            self._watch_engine(batch, ctx)
             if not math.isfinite(float(loss.detach())):
                 self._refuse(new, batch, ctx)
             if loss.requires_grad:
@@ -182,6 +185,7 @@ class Learner:
         for g in self.optimiser.param_groups:
             g["lr"] = rate
         self.optimiser.step()
+        self.actor.changed()
         self.steps += 1
         ctx.touched.add(self.update.actor)
         ctx.follow(self.update.actor)
@@ -245,6 +249,20 @@ class Learner:
         for name, x in term.loss.watch(new, batch).items():
             if x.numel():
                 ctx.log(name, float(x.mean()), x.numel())
+
+    def _watch_engine(self, batch: Batch, ctx: Ctx) -> None:
+        """How far an engine's log-probs lie from the trainer's, and what its samples weigh for it."""
+        if "mismatch" not in batch.cols:
+            return
+        gap = batch.cols["mismatch"]
+        known = ~gap.isnan()
+        if bool(known.any()):
+            ctx.log("engine/gap", float(gap[known].abs().mean()), int(known.sum()))
+        for unit in dict.fromkeys(u for t in self.update.terms if (u := trust_unit(t.loss))):
+            w = trust(batch, unit)[known]
+            if len(w):
+                ctx.log("engine/trust", float(w.mean()), len(w))
+                ctx.log("engine/truncated", float((w >= TRUNCATE).float().mean()), len(w))
 
     def _refuse(self, new: Scored, batch: Batch, ctx: Ctx) -> None:
         bad = ~new.logp.isfinite()

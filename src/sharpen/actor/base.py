@@ -37,6 +37,8 @@ class Actor(ABC):
     """The most atoms of a trace, prompt and answer together (0: no limit)."""
     max_tokens: int = 0
     """The most atoms of one drawn segment where nobody asks for another number (0: what the context leaves)."""
+    rescores: bool = False
+    """Whether every sample is scored once more by the trainer, as those of an engine of its own are."""
 
     @abstractmethod
     def decode(self, tokens: Sequence[int]) -> str:
@@ -98,6 +100,14 @@ class Actor(ABC):
     @abstractmethod
     def load_weights(self, weights: dict[str, Tensor]) -> None:
         """Take over what `weights` gave once."""
+
+    def changed(self) -> None:
+        """To be called by whoever has written this actor's weights: an engine with a copy of them takes them over."""
+        return
+
+    def close(self) -> None:
+        """Give back what other processes or devices hold for this actor."""
+        return
 
     @abstractmethod
     def freeze(self, *, still: bool = True) -> Actor:

@@ -8,24 +8,31 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from sharpen.actor.base import Request
-from sharpen.actor.engine.local import LocalEngine, Prompt
-from sharpen.actor.logprob import token_logprob
+from sharpen.actor.engine.base import Draw, Engine, Prompt
+from sharpen.actor.engine.local import LocalEngine
+from sharpen.actor.engine.pick import truncate
+from sharpen.actor.engine.proof import fingerprints, rescore, same_policy, same_weights
+from sharpen.actor.logprob import ELEMENTS, token_logprob, wide_linear
 from sharpen.actor.text import TextActor
 from sharpen.errors import SharpenError
 from sharpen.types import Batch, Sampling, Scored, Segment
 
 
 class LanguageActor(TextActor):
-    """A causal language model that draws text and gives log-probs of it."""
+    """A causal language model that draws text and gives log-probs of it.
+
+    It draws on its `engine`: the local one, which shares its weights, until `serve` gives it another, which gets them
+    sent. Frozen copies and twins draw locally.
+    """
 
     def __init__(self, model: Any, tokenizer: Any, **options: Any) -> None:
         super().__init__(model, tokenizer, **options)
         self._head = self._plain.get_output_embeddings()
         self._softcap = getattr(self._plain.config.get_text_config(), "final_logit_softcapping", None)
-        self.engine = LocalEngine(
+        self.engine: Engine = LocalEngine(
             model,
             end_tokens=frozenset(self._ends),
             pad_token=tokenizer.pad_token_id,
@@ -33,14 +40,72 @@ class LanguageActor(TextActor):
             decode=self.decode,
         )
         self._direct = self._head_is_plain()
+        self._stale = True
+        self._synced: dict[str, int] = {}
+
+    # ------------------------------------------------------------------ drawing
+
+    def serve(self, engine: Engine) -> None:
+        """Draw on this engine from now on; the one before is closed."""
+        self.engine.close()
+        self.engine = engine
+        self.rescores = not engine.exact
+        self.changed()
+
+    def changed(self) -> None:
+        """The engine gets the weights before it draws again."""
+        self._stale = True
+
+    def close(self) -> None:
+        """Close the engine."""
+        self.engine.close()
+
+    def served(self) -> dict[str, Tensor]:
+        """The weights of the whole model by their names in it, adapters merged, each once: what an engine is sent."""
+        model = self.module
+        if hasattr(model, "merge_and_unload"):
+            model = copy.deepcopy(model).merge_and_unload() if self.adapter else copy.deepcopy(model).unload()
+        return {n: p.detach() for n, p in model.named_parameters()}
+
+    def _sync(self) -> None:
+        """See to it that an engine with a copy holds the weights as they are now; SharpenError where it does not."""
+        now = fingerprints(self.weights())
+        if self._stale:
+            # what a copy computes in other than float32 it holds in that type
+            weights = {n: w.to(self.compute) for n, w in self.served().items()}
+            same_weights(fingerprints(weights), self.engine.sync(weights))
+            self._synced, self._stale = now, False
+        odd = [n for n in now if self._synced.get(n) != now[n]]
+        if odd:
+            raise SharpenError(
+                f"The engine has stale weights: {len(odd)} weights of the trainer ({odd[0]} ...) were written after "
+                "the last sync, and nobody said so. Whoever writes an actor's weights calls its `changed()` after that."
+            )
+
+    def _generate(self, prompts: Sequence[Prompt]) -> tuple[list[Draw], list[Tensor | None]]:
+        """Draws with the trainer's figures, and for each the column `mismatch` where another engine drew it."""
+        if self.engine.exact:
+            with self._mode():
+                return self.engine.generate(prompts), [None] * len(prompts)
+        self._sync()
+        draws = self.engine.generate(prompts)
+        found = rescore(self, prompts, draws)
+        if found:
+            same_policy(found, self.engine.agreement)
+        out, gaps = [], []
+        for p, d, x in zip(prompts, draws, found, strict=True):
+            out.append(Draw(d.tokens, d.logp, x.logp, x.entropy, d.end))
+            # what is drawn greedily is no sample, so that there is nothing to weigh
+            gaps.append(x.mismatch if p.sampling.temperature > 0 else None)
+        return out, gaps
 
     def sample(self, requests: Sequence[Request]) -> list[Segment]:
         """One segment a request, in order; equal contexts are prefilled once."""
         prompts = [Prompt(tuple(_context(r.context)), _limited(r.sampling, self.max_tokens), r.seed) for r in requests]
-        with self._mode():
-            draws = self.engine.generate(prompts)
+        draws, mismatches = self._generate(prompts)
         out = []
-        for request, d in zip(requests, draws, strict=True):
+        for request, d, mismatch in zip(requests, draws, mismatches, strict=True):
+            told = {} if mismatch is None else {"mismatch": mismatch}
             out.append(
                 Segment(
                     d.tokens,
@@ -50,7 +115,7 @@ class LanguageActor(TextActor):
                     by=request.by,
                     role="assistant",
                     text=self.decode(d.tokens.tolist()),
-                    cols={"logp_old": d.logp_full, "entropy": d.entropy},
+                    cols={"logp_old": d.logp_full, "entropy": d.entropy, **told},
                     # a stop string leaves the turn open; only an end token closes it
                     info={"end": d.end, "closed": int(d.tokens[-1]) in self._ends},
                 )
@@ -64,15 +129,7 @@ class LanguageActor(TextActor):
             raise SharpenError(f"A language model cannot score {', '.join(sorted(unknown))}; it knows: entropy.")
         device = next(self.module.parameters()).device
         d = {k: v.to(device) for k, v in batch.data.items()}
-        with self._mode():
-            if self._direct:
-                hidden = self._plain.get_decoder()(input_ids=d["ids"], use_cache=False).last_hidden_state
-                picked = hidden.flatten(0, 1).index_select(0, d["where"])
-                weight, bias = self._head.weight, getattr(self._head, "bias", None)
-            else:
-                logits = self.module(input_ids=d["ids"], use_cache=False).logits
-                picked = logits.flatten(0, 1).index_select(0, d["where"])
-                weight, bias = None, None
+        picked, weight, bias = self._picked(d)
         with torch.autocast(device.type, enabled=False):
             if weight is None:
                 scaled = picked.float() / d["temperature"][:, None]
@@ -90,6 +147,37 @@ class LanguageActor(TextActor):
                     softcap=self._softcap,
                 )
         return Scored(logp.cpu(), {} if entropy is None else {"entropy": entropy.cpu()})
+
+    def _picked(self, d: dict[str, Tensor]) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """What stands before each trained atom: hidden states with the output embedding, or logits without one."""
+        with self._mode():
+            if self._direct:
+                hidden = self._plain.get_decoder()(input_ids=d["ids"], use_cache=False).last_hidden_state
+                picked = hidden.flatten(0, 1).index_select(0, d["where"])
+                return picked, self._head.weight, getattr(self._head, "bias", None)
+            logits = self.module(input_ids=d["ids"], use_cache=False).logits
+            return logits.flatten(0, 1).index_select(0, d["where"]), None, None
+
+    @torch.no_grad()
+    def kept(self, batch: Batch) -> Tensor:
+        """log Z of each atom, `float32[N]`: the mass that the top-k and top-p it was drawn with left (0: all of it)."""
+        device = next(self.module.parameters()).device
+        d = {k: v.to(device) for k, v in batch.data.items()}
+        picked, weight, bias = self._picked(d)
+        drawn = [s.drawn or Sampling() for t in batch.traces for s in t.actions if len(s)]
+        top_k = torch.tensor([s.top_k for s in drawn])[batch.segment].to(device)
+        top_p = torch.tensor([s.top_p for s in drawn], dtype=torch.float32)[batch.segment].to(device)
+        rows = max(1, ELEMENTS // self._plain.config.get_text_config().vocab_size)
+        out = []
+        for start in range(0, len(picked), rows):
+            part = slice(start, start + rows)
+            logits = picked[part].float() if weight is None else wide_linear(picked[part], weight, bias).float()
+            if self._softcap and weight is not None:
+                logits = torch.tanh(logits / self._softcap) * self._softcap
+            log = (logits / d["temperature"][part, None]).log_softmax(-1)
+            # the likeliest token is always kept, and gains log(1 / Z)
+            out.append(log.amax(-1) - truncate(log, top_k[part], top_p[part]).amax(-1))
+        return torch.cat(out).cpu() if out else torch.zeros(0)
 
     @torch.no_grad()
     def _head_is_plain(self) -> bool:

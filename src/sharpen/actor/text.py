@@ -56,6 +56,16 @@ class TextActor(Actor):
         # a frozen copy trains nothing and still has these weights to hand over
         self._kept = [n for n, p in model.named_parameters() if p.requires_grad]
 
+    @property
+    def ends(self) -> list[int]:
+        """The tokens that end a turn."""
+        return list(self._ends)
+
+    @property
+    def plain(self) -> Any:
+        """The model without adapters around it."""
+        return self._plain
+
     def options(self) -> dict[str, Any]:
         """What it takes to wrap another model the same way."""
         names = ("rate", "max_context", "max_tokens", "compute", "adapter")
@@ -235,6 +245,7 @@ class TextActor(Actor):
                     "it is of another model. Resume with the model the run was started with."
                 )
             tensor.copy_(weights[name])
+        self.changed()
 
     def export(self, folder: Path) -> None:
         """A Hugging Face folder: weights (adapters merged), configuration, tokenizer with its template."""
@@ -272,6 +283,6 @@ def rows_of(trace: Trace) -> list[list[Segment]]:
 
 def column_of(segment: Segment, name: str) -> Tensor:
     """A segment's column, NaN where it is unknown; the behaviour log-prob of moved atoms is not known here."""
-    if name in segment.cols and not (name == "logp_old" and segment.moved):
+    if name in segment.cols and not (name in ("logp_old", "mismatch") and segment.moved):
         return segment.cols[name]
     return torch.full((len(segment),), float("nan"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import math
 import shutil
@@ -16,7 +17,7 @@ from sharpen.actor.base import Actor
 from sharpen.actor.text import TextActor
 from sharpen.actor.value import ValueActor
 from sharpen.cli.judging import kind_of, show_judged
-from sharpen.cli.options import add_model, add_task, model_setup, reward_options, task_options
+from sharpen.cli.options import add_engine, add_model, add_task, model_setup, reward_options, task_options
 from sharpen.cli.screen import Screen
 from sharpen.cli.tables import show_results
 from sharpen.errors import SharpenError, near
@@ -26,7 +27,7 @@ from sharpen.overrides import override
 from sharpen.run.directory import RunDir
 from sharpen.run.files import TEMPORARY
 from sharpen.run.manifest import rebuild
-from sharpen.run.setup import Setup, Silent, Watcher, open_policy, open_task, setup_to_measure
+from sharpen.run.setup import Setup, Silent, Watcher, open_policy, open_task, serving, setup_to_measure
 from sharpen.search import SEARCHES, BestOfN, Search
 from sharpen.task.base import Task
 
@@ -74,6 +75,7 @@ def add_eval(p: argparse.ArgumentParser) -> None:
         metavar="NAME_OR_DIR",
         help="the model that judges: one the run trained, or a folder (default: the one the run trained)",
     )
+    add_engine(p)
     add_model(p)
 
 
@@ -99,8 +101,10 @@ def run_eval(args: argparse.Namespace) -> int:
     screen = Screen(Console())
     watcher: Watcher = Silent() if args.json else screen
     found = {}
+    stack = contextlib.ExitStack()
     try:
         actor = open_policy(setup, task, watcher)
+        stack.enter_context(serving(actor, setup))
         judges = {search.value: open_judge(args, actor)} if search and search.judges else {}
         splits = args.split or [s for s in task.splits if s != "train"] or list(task.splits)
         if args.judge:
@@ -122,6 +126,7 @@ def run_eval(args: argparse.Namespace) -> int:
             )
             watcher.update(i + 1, {"accuracy": found[split].accuracy.mean})
     finally:
+        stack.close()
         screen.close()
     if args.json:
         print(
@@ -202,7 +207,9 @@ def open_judge(args: argparse.Namespace, policy: Actor) -> ValueActor:
 
 def _setup(args: argparse.Namespace) -> Setup:
     """The setup to measure with: a run brings its own task and limits."""
-    return setup_to_measure(args.model, model_setup(args), args.task, task_options(args), reward_options(args))
+    return setup_to_measure(
+        args.model, model_setup(args), args.task, task_options(args), reward_options(args), args.engine
+    )
 
 
 def add_export(p: argparse.ArgumentParser) -> None:

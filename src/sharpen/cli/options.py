@@ -58,6 +58,16 @@ def add_model(p: argparse.ArgumentParser) -> None:
     p.add_argument("--trust-remote-code", action="store_true", help="run code that comes with the model")
 
 
+def add_engine(p: argparse.ArgumentParser) -> None:
+    """What the policy draws on."""
+    p.add_argument(
+        "--engine",
+        default="local",
+        metavar="E",
+        help="what draws samples: local, vllm, vllm-server, or vllm:http://127.0.0.1:PORT",
+    )
+
+
 def add_run(p: argparse.ArgumentParser) -> None:
     """Seed, limits, what is kept."""
     fields = {f.name: f for f in dataclasses.fields(Setup)}
@@ -113,6 +123,7 @@ def setup_of(args: argparse.Namespace) -> Setup:
         model_setup=model_setup(args),
         seed=args.seed,
         trackers=tuple(args.tracker),
+        engine=args.engine,
         **reward_options(args),
         **{n: getattr(args, n) for n in names},
     )

@@ -12,7 +12,7 @@ from typing import Any
 
 from rich.console import Console
 
-from sharpen.cli.options import add_model, add_run, add_task, find_recipe, setup_of
+from sharpen.cli.options import add_engine, add_model, add_run, add_task, find_recipe, setup_of
 from sharpen.cli.screen import Screen
 from sharpen.cli.tables import show_results
 from sharpen.errors import SharpenError
@@ -47,6 +47,7 @@ def add_train(p: argparse.ArgumentParser) -> None:
         "--dry-run", action="store_true", help="build everything, explain the arithmetic of a batch, and stop"
     )
     add_run(p)
+    add_engine(p)
     add_model(p)
 
 

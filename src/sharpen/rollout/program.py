@@ -94,6 +94,10 @@ class Scheduler:
         if self._cost is not None:
             self._cost.generated_tokens += sum(len(s) for s in drawn)
             self._cost.prompt_tokens += sum(len(s) for r in requests for s in r.context)
+            if self._actors[name].rescores:
+                self._cost.scored_tokens += sum(len(s) for s in drawn) + sum(
+                    len(s) for r in requests for s in r.context
+                )
         return drawn
 
     def _judge(self, name: str, questions: Sequence[Question]) -> list[float]:

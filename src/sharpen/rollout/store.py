@@ -101,11 +101,19 @@ async def _again(play: Play, before: Sequence[Segment]) -> Trace:
     return Trace(play.problem, [*context, await play.sample(context)], agent="redraw")
 
 
+KEPT_WITH = {"mismatch": "logp_old"}
+"""Columns that say how another one came about, and stay or go with it."""
+
+
 def _bare(trace: Trace, keep: tuple[str, ...] | None) -> Trace:
     """A trace without what was said about it, with the columns `keep` (None: all), free to be written on."""
     segments = [
         dataclasses.replace(
-            s, cols={k: v for k, v in s.cols.items() if keep is None or k in keep}, logp=None, state=None, info={}
+            s,
+            cols={k: v for k, v in s.cols.items() if keep is None or KEPT_WITH.get(k, k) in keep},
+            logp=None,
+            state=None,
+            info={},
         )
         for s in trace.segments
     ]

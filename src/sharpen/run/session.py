@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sharpen.actor.engine.choose import ready
 from sharpen.evaluation import Evaluation
 from sharpen.loop import Trainer
 from sharpen.recipe import Method
@@ -16,7 +17,7 @@ from sharpen.run.directory import RunDir
 from sharpen.run.ending import Stopped, again, remembered, stoppable
 from sharpen.run.measuring import Results
 from sharpen.run.origin import complete, same_recipe, told
-from sharpen.run.setup import Setup, Silent, Watcher, open_policy, open_task
+from sharpen.run.setup import Setup, Silent, Watcher, open_policy, open_task, serving
 from sharpen.run.telling import findings, tell
 from sharpen.run.trackers import Tracker, tracker
 
@@ -67,9 +68,10 @@ def train(
     trackers = [tracker(name, out) for name in setup.trackers]
     task = open_task(setup)
     policy = open_policy(setup, task, watcher)
+    ready(setup.engine, policy)
     trainer = Trainer(recipe, task, policy, seed=setup.seed, micro_tokens=setup.micro_tokens)
     run = RunDir.open(out) if resume else RunDir.create(out, told(recipe, setup, origin, policy.max_tokens))
-    with run.lock(), remembered(run, recipe):
+    with run.lock(), remembered(run, recipe), serving(policy, setup, run.path):
         results = Results(run)
         if not results.has("before"):
             results.add("before", trainer, setup, watcher)

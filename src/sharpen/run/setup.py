@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal, Protocol
 
 from sharpen.actor.base import Actor
+from sharpen.actor.engine.choose import engine_of, known
 from sharpen.actor.flow import FlowActor, is_flow, load_flow
 from sharpen.actor.flowbase import FlowNano, flow_base
 from sharpen.actor.language import LanguageActor
@@ -42,8 +45,10 @@ class Setup:
     rollouts_every: int = 5
     rollout_groups: int = 4
     trackers: tuple[str, ...] = ()
+    engine: str = "local"
 
     def __post_init__(self) -> None:
+        known(self.engine)
         for name in ("micro_tokens", "eval_samples", "checkpoint_every", "rollouts_every", "reward_workers"):
             if getattr(self, name) < 1:
                 raise SharpenError(f"`--{name.replace('_', '-')} {getattr(self, name)}` must be 1 or more.")
@@ -67,7 +72,12 @@ def setup_from(plain: Any) -> Setup:
 
 
 def setup_to_measure(
-    model: str, limits: ModelSetup, task: str | None, task_options: Mapping[str, Any], reward: Mapping[str, Any]
+    model: str,
+    limits: ModelSetup,
+    task: str | None,
+    task_options: Mapping[str, Any],
+    reward: Mapping[str, Any],
+    engine: str = "local",
 ) -> Setup:
     """What to measure a model with. A run's folder brings its own task, reward and limits; what is given replaces them.
 
@@ -76,8 +86,10 @@ def setup_to_measure(
     """
     path = Path(model)
     if not (path / "manifest.json").exists():
-        return Setup(task=task or "chain", task_options=task_options, model=model, model_setup=limits, **reward)
-    known = setup_from(RunDir.open(path).manifest().get("setup"))
+        return Setup(
+            task=task or "chain", task_options=task_options, model=model, model_setup=limits, engine=engine, **reward
+        )
+    own_setup = setup_from(RunDir.open(path).manifest().get("setup"))
     if not (path / "policy" / "config.json").exists():
         raise SharpenError(
             f"The run in {path} has no policy yet: it is not finished. Go on with `sharpen train --resume --out "
@@ -89,11 +101,11 @@ def setup_to_measure(
     elif task:
         changes["reward"] = ""
     if task_options and not task:
-        changes["task_options"] = {**known.task_options, **task_options}
+        changes["task_options"] = {**own_setup.task_options, **task_options}
     usual = ModelSetup()
     own = {f.name: getattr(limits, f.name) for f in fields(limits) if getattr(limits, f.name) != getattr(usual, f.name)}
-    fit = replace(known.model_setup, **{"device": "auto", **own, "lora": 0})
-    return replace(known, model=str(path / "policy"), model_setup=fit, **changes)
+    fit = replace(own_setup.model_setup, **{"device": "auto", **own, "lora": 0})
+    return replace(own_setup, model=str(path / "policy"), model_setup=fit, engine=engine, **changes)
 
 
 def default_out(recipe: Method, setup: Setup) -> Path:
@@ -154,7 +166,7 @@ def open_policy(setup: Setup, task: Task, watcher: Watcher | None = None) -> Act
     source: str | Path = setup.model
     if made:
         watch = watcher or Silent()
-        source = _flow_base(latent, watch) if latent else _nano_base(task, watch)
+        source = _flow_base(latent, watch) if latent else _nano_base(task, setup, watch)
     try:
         return load_flow(source, setup.model_setup) if latent else _language(source, setup, task)
     except SharpenError as error:
@@ -163,8 +175,13 @@ def open_policy(setup: Setup, task: Task, watcher: Watcher | None = None) -> Act
         raise SharpenError(f"{error} It was made by sharpen and kept: delete {source} to have it made anew.") from error
 
 
-def _nano_base(task: Task, watch: Watcher) -> Path:
-    nano = Nano()
+def _nano(setup: Setup) -> Nano:
+    """The nano model of a run: for vLLM, which has no attention for heads of 16 numbers, it has half as many heads."""
+    return Nano() if setup.engine == "local" else replace(Nano(), heads=2)
+
+
+def _nano_base(task: Task, setup: Setup, watch: Watcher) -> Path:
+    nano = _nano(setup)
     return nano_base(task, nano, _progress(watch, nano.steps))
 
 
@@ -196,6 +213,22 @@ def _language(source: str | Path, setup: Setup, task: Task) -> LanguageActor:
     return fitted(load_language(source, setup.model_setup), task)
 
 
+@contextmanager
+def serving(policy: Actor, setup: Setup, folder: Path | None = None) -> Iterator[None]:
+    """Within, the policy draws on the engine of the setup, which is closed at the end; all its copies draw locally.
+
+    A server's log is left in `folder`; without one it goes with everything else.
+    """
+    with ExitStack() as stack:
+        stack.callback(policy.close)
+        if setup.engine != "local":
+            where = folder or Path(stack.enter_context(TemporaryDirectory(prefix="sharpen-engine-")))
+            engine = engine_of(setup.engine, policy, where)
+            assert isinstance(policy, LanguageActor)
+            policy.serve(engine)
+        yield
+
+
 def sketch_policy(setup: Setup, task: Task) -> Actor:
     """The model as far as a plan needs it: `nano` is built and not trained, so nothing is written."""
     if setup.model != "nano":
@@ -204,7 +237,7 @@ def sketch_policy(setup: Setup, task: Task) -> Actor:
     if latent:
         config = FlowNano().config(latent)
         return FlowActor(velocity_field(config), config, max_tokens=setup.model_setup.max_tokens)
-    return fitted(wrap(nano_model(Nano()), character_tokenizer(), setup.model_setup), task)
+    return fitted(wrap(nano_model(_nano(setup)), character_tokenizer(), setup.model_setup), task)
 
 
 def fitted(actor: LanguageActor, task: Task) -> LanguageActor:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
+from sharpen.actor.engine.base import Draw, Engine, Prompt, room_of
 from sharpen.actor.engine.causal import CausalModel, Prefilled
 from sharpen.actor.engine.pick import Picked, pick
 from sharpen.actor.engine.queue import Queue
@@ -17,41 +17,9 @@ from sharpen.actor.engine.slots import SlotCache
 from sharpen.actor.engine.stop import StopStrings
 from sharpen.errors import SharpenError
 from sharpen.maths import uniforms
-from sharpen.types import Sampling
 
 
-@dataclass(frozen=True)
-class Prompt:
-    """One sample to draw: what stands before it, how to draw, and the seed its random numbers come from.
-
-    The number behind token `i` depends on `seed` and `i` alone, so a draw does not depend on what else is drawn with it
-    (but for the rounding of matrix products, which may differ with the size of a batch). Samples of one prompt need
-    different seeds.
-    """
-
-    tokens: tuple[int, ...]
-    sampling: Sampling
-    seed: int
-
-
-@dataclass(eq=False)
-class Draw:
-    """One sample, on the CPU.
-
-    `tokens int64[n]` include the end token if one was drawn. `logp float32[n]` is under the distribution drawn from:
-    temperature, top-k, top-p, renormalised; 0 at temperature 0. `logp_full` and `entropy float32[n]` are of the whole
-    softmax at that temperature (temperature 1 where it is 0): what a trainer computes. `end` is `stop` after an end
-    token or a stop string, and `length` at a limit.
-    """
-
-    tokens: Tensor
-    logp: Tensor
-    logp_full: Tensor
-    entropy: Tensor
-    end: Literal["stop", "length"]
-
-
-class LocalEngine:
+class LocalEngine(Engine):
     """Samples from a causal language model of `transformers` that lives in this process.
 
     `end_tokens` end a sample. `pad_token` fills rows of unequal prompts and is never looked at. `max_context` is the
@@ -59,6 +27,8 @@ class LocalEngine:
     most `max_rows` samples are alive at once; others start as those end, once an eighth of the rows is free, because a
     forward pass over few prompts costs nearly as much as one over many.
     """
+
+    exact = True
 
     def __init__(
         self,
@@ -78,13 +48,17 @@ class LocalEngine:
         self.decode = decode
         self.max_rows = max_rows
 
+    def sync(self, weights: Mapping[str, Tensor]) -> dict[str, int]:
+        """Nothing: it samples from the trainer's own parameters, and keeps nothing from one call to the next."""
+        return {}
+
     def generate(self, prompts: Sequence[Prompt]) -> list[Draw]:
         """One `Draw` for each prompt, in their order.
 
         Equal prompts go through the model once. `SharpenError` for a prompt without room for a sample and for settings
         that mean nothing or that this engine cannot serve.
         """
-        limits = [self._limit(p) for p in prompts]
+        limits = [room_of(p, self.max_context) for p in prompts]
         if not prompts:
             return []
         with self.causal.sampling():
@@ -111,30 +85,6 @@ class LocalEngine:
 
     def _end(self, last: int, stopped: bool) -> Literal["stop", "length"]:
         return "stop" if stopped or last in self.end_tokens else "length"
-
-    def _limit(self, prompt: Prompt) -> int:
-        """How many tokens a sample may have."""
-        s, size = prompt.sampling, len(prompt.tokens)
-        if size == 0:
-            raise SharpenError(
-                "The local engine was given a prompt without tokens. Start prompts with at least one token."
-            )
-        if size >= self.max_context:
-            raise SharpenError(
-                f"A prompt has {size} tokens and the context limit is {self.max_context}, which leaves no room for a "
-                "sample. Shorten the prompt or raise max_context, if the model allows it."
-            )
-        if s.support != "all":
-            raise SharpenError(
-                f"The local engine cannot restrict draws to the support {s.support!r}. Use Sampling(support='all')."
-            )
-        if s.temperature < 0 or not 0 < s.top_p <= 1 or s.top_k < 0 or s.max_tokens < 0 or "" in s.stop:
-            raise SharpenError(
-                f"The local engine cannot draw with {s}. It takes temperature >= 0, 0 < top_p <= 1, top_k >= 0, "
-                "max_tokens >= 0 and stop strings of at least one character."
-            )
-        room = self.max_context - size
-        return min(room, s.max_tokens) if s.max_tokens else room
 
 
 class _Decoding:

@@ -12,7 +12,7 @@ from torch import Tensor
 from sharpen.maths.uniform import wrapped
 
 if TYPE_CHECKING:
-    from sharpen.actor.engine.local import Prompt
+    from sharpen.actor.engine.base import Prompt
 
 
 @dataclass(frozen=True, eq=False)
