@@ -1,17 +1,21 @@
 """A step of GRPO next to TRL's, on the same model, prompts and numbers of samples and tokens.
 
 `python benchmarks/grpo.py [--threads N] [--repeats N]`. Both sample 8 prompts 16 times, 64 tokens each, score them by
-the same reward, and make one update with the clipped loss and AdamW, all in float32 and without a reference model.
-Nothing ends early. TRL must be installed.
+the same reward, and make one update with the clipped loss and AdamW, without a reference model. Nothing ends early. TRL
+runs in float32 without recomputing activations, and with the precision and the recomputing it has by default. Without
+TRL only our own times are shown.
 """
 
 from __future__ import annotations
 
 import argparse
+import logging
 import random
 import tempfile
 import time
+import warnings
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import common
@@ -61,16 +65,18 @@ def prompt(rng: random.Random) -> str:
     return "".join(rng.choices(common.LETTERS, k=24))
 
 
-def ours(size: common.Size, recipe: Recipe, prompts: int, samples: int, length: int) -> Trainer:
+def ours(size: common.Size, recipe: Recipe, prompts: int, samples: int, length: int, dtype: torch.dtype) -> Trainer:
     """A run of a recipe whose answers never end early."""
-    actor = LanguageActor(size.model(), common.tokenizer(), rate=1e-5, max_context=size.context, max_tokens=length)
+    actor = LanguageActor(
+        size.model(), common.tokenizer(), rate=1e-5, max_context=size.context, max_tokens=length, compute=dtype
+    )
     actor.engine.end_tokens = frozenset()
     plain = override(recipe, (f"Loop.problems={prompts}", f"Sample.n={samples}", "Loop.iterations=100000"))
     return Trainer(plain, Even(), actor, micro_tokens=2**15)
 
 
-def theirs(size: common.Size, prompts: int, samples: int, length: int, steps: int) -> Callable[[], float]:
-    """What trains TRL's for `steps` steps and says how long one took, the first apart."""
+def theirs(size: common.Size, prompts: int, samples: int, length: int, steps: int, **how: Any) -> Callable[[], float]:
+    """What trains TRL's for `steps` steps and says how long one took, the first apart; `how` goes to its options."""
     from datasets import Dataset
     from transformers import TrainerCallback
     from trl import GRPOConfig, GRPOTrainer
@@ -101,13 +107,12 @@ def theirs(size: common.Size, prompts: int, samples: int, length: int, steps: in
                 generation_kwargs={"min_new_tokens": length},
                 learning_rate=1e-5,
                 lr_scheduler_type="constant",
-                bf16=False,
-                gradient_checkpointing=False,
                 use_cpu=not torch.cuda.is_available(),
                 report_to="none",
                 logging_strategy="no",
                 save_strategy="no",
                 disable_tqdm=True,
+                **how,
             )
             clock = Clock()
             trainer = GRPOTrainer(
@@ -167,30 +172,44 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     size = common.NANO
     recipe = override(dr_grpo, ("GroupNorm.scale=std", "Term.mean_over=trace"))
-    trainer = ours(size, recipe, PROMPTS, SAMPLES, LENGTH)
-    parts = Parts(trainer)
+    work = (PROMPTS, SAMPLES, LENGTH)
     steps = 2
+    trainers = {f"sharpen, {name}": ours(size, recipe, *work, getattr(torch, name)) for name in ("float32", "bfloat16")}
+    parts = {name: Parts(trainer) for name, trainer in trainers.items()}
 
-    def step() -> float:
+    def step(trainer: Trainer) -> float:
         start = time.perf_counter()
         for _ in range(steps):
             trainer.step()
         return (time.perf_counter() - start) / steps
 
-    trl = common.version("trl")
-    sides: dict[str, Callable[[], float | None]] = {"sharpen": step}
-    if trl:
-        sides["trl"] = theirs(size, PROMPTS, SAMPLES, LENGTH, steps + 1)
+    sides: dict[str, Callable[[], float | None]] = {name: partial(step, t) for name, t in trainers.items()}
+    if common.version("trl"):
+        logging.getLogger("transformers").setLevel(logging.ERROR)
+        warnings.simplefilter("ignore")
+        sides["TRL, float32"] = theirs(size, *work, steps + 1, bf16=False, gradient_checkpointing=False)
+        sides["TRL, its defaults"] = theirs(size, *work, steps + 1)
     times = common.turns(sides, args.repeats)
-    own = times["sharpen"].middle
-    done = trainer.ctx.step
-    rate = common.product_rate()
-    work = products(trainer.policy.module, PROMPTS, SAMPLES, LENGTH)
     rows = [
-        [name, common.shown(t / done), f"{w / rate / (t / done):.0%}"]
-        for (name, t), w in zip(parts.spent.items(), work.values(), strict=True)
+        [name, t.text(), *(common.ratio(t, times[f"sharpen, {d}"]) for d in ("float32", "bfloat16"))]
+        for name, t in times.items()
     ]
-    print(times, own, rows, rate)
+    text = f"{PROMPTS} prompts of 24 tokens, {SAMPLES} samples of {LENGTH} tokens each, {size.name} parameters"
+    text += f"{', TRL ' + str(common.version('trl')) if common.version('trl') else ''}.\n\n"
+    text += common.table(["", "a step", "over our float32", "over our bfloat16"], rows)
+    text += "\n\nWhere our steps go, next to the time of their matrix products at the rate of one large product:\n\n"
+    rows = []
+    for name, trainer in trainers.items():
+        dtype = trainer.policy.compute  # type: ignore[attr-defined]
+        rate = common.product_rate(dtype)
+        least = products(trainer.policy.module, *work)
+        for part, spent in parts[name].spent.items():
+            each, ideal = spent / trainer.ctx.step, least[part] / rate
+            rows.append([f"{name}: {part}", common.shown(each), common.shown(ideal), f"{ideal / each:.0%}"])
+        rows.append([f"{name}: rate", f"{rate / 1e9:.0f} GFLOP/s", "", ""])
+    text += common.table(["part", "seconds", "matrix products alone", "share"], rows)
+    text += f"\n\nPeak memory of the process: {common.peak_memory():.0f} MiB."
+    common.keep("grpo", "A step of GRPO", text, {name: t.seconds for name, t in times.items()})
 
 
 if __name__ == "__main__":

@@ -73,22 +73,22 @@ class LanguageActor(TextActor):
                 logits = self.module(input_ids=d["ids"], use_cache=False).logits
                 picked = logits.flatten(0, 1).index_select(0, d["where"])
                 weight, bias = None, None
-        with torch.autocast(device.type, enabled=False):
-            if weight is None:
-                scaled = picked.float() / d["temperature"][:, None]
-                logs = scaled.log_softmax(-1)
-                logp = logs.gather(-1, d["targets"][:, None]).squeeze(-1)
-                entropy = -(logs.exp() * logs).sum(-1) if "entropy" in wants else None
-            else:
-                logp, entropy = token_logprob(
-                    picked,
-                    weight,
-                    bias,
-                    d["targets"],
-                    d["temperature"],
-                    entropy="entropy" in wants,
-                    softcap=self._softcap,
-                )
+            with torch.autocast(device.type, enabled=False):
+                if weight is None:
+                    scaled = picked.float() / d["temperature"][:, None]
+                    logs = scaled.log_softmax(-1)
+                    logp = logs.gather(-1, d["targets"][:, None]).squeeze(-1)
+                    entropy = -(logs.exp() * logs).sum(-1) if "entropy" in wants else None
+                else:
+                    logp, entropy = token_logprob(
+                        picked,
+                        weight,
+                        bias,
+                        d["targets"],
+                        d["temperature"],
+                        entropy="entropy" in wants,
+                        softcap=self._softcap,
+                    )
         return Scored(logp.cpu(), {} if entropy is None else {"entropy": entropy.cpu()})
 
     @torch.no_grad()
