@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from sharpen.actor.base import Actor
+from sharpen.actor.precision import attend_in_float32, autocasts, rounded
 from sharpen.errors import SharpenError
 from sharpen.types import Batch, Problem, Segment, Sets, Trace, opening
 
@@ -26,9 +27,9 @@ TURNS = ({"role": "user", "content": "."}, {"role": "assistant", "content": "."}
 class TextActor(Actor):
     """A transformer over tokens with its tokenizer and chat template; what it computes is its subclasses' business.
 
-    `compute` is the type of matrix products (parameters stay as they were loaded). With `adapter=False` a model with
-    LoRA adapters is used without them. `agreement` is how far, in mean absolute log-prob, rollout and training may
-    differ.
+    `compute` is the type of all arithmetic but sums over the vocabulary (parameters stay as they were loaded). With
+    `adapter=False` a model with LoRA adapters is used without them. `agreement` is how far, in mean absolute log-prob,
+    rollout and training may differ.
     """
 
     def __init__(
@@ -51,6 +52,8 @@ class TextActor(Actor):
         self.adapter = adapter
         self.agreement = 1e-4 if compute == torch.float32 else 3e-2
         self._plain = model.get_base_model() if hasattr(model, "get_base_model") else model
+        if compute != torch.float32:
+            attend_in_float32(self._plain)
         self._ends = end_tokens(self._plain, tokenizer)
         self._prompts: dict[Any, Tensor] = {}
         # a frozen copy trains nothing and still has these weights to hand over
@@ -209,8 +212,10 @@ class TextActor(Actor):
         """The arithmetic both rollout and training use, adapters off where this actor is the model without them."""
         device = next(self.module.parameters()).device
         with contextlib.ExitStack() as stack:
-            if self.compute != torch.float32:
+            if self.compute != torch.float32 and autocasts(self.module):
                 stack.enter_context(torch.autocast(device.type, dtype=self.compute))
+            elif self.compute != torch.float32:
+                stack.enter_context(rounded(self.module, self.compute))
             if not self.adapter:
                 stack.enter_context(self.module.disable_adapter())
             yield

@@ -14,6 +14,7 @@ from transformers.cache_utils import DynamicCache
 
 from sharpen.actor.engine.slots import SlotCache
 from sharpen.actor.logprob import wide_linear
+from sharpen.actor.precision import WIDE_ATTENTION
 from sharpen.errors import SharpenError
 
 FULL, SLIDING = "full_attention", "sliding_attention"
@@ -155,7 +156,7 @@ def _attention_kinds(model: Any, config: Any) -> tuple[str, ...]:
             "such a model (Qwen, Llama, Mistral, Gemma, ...), or an engine that serves this one."
         )
     attention = config._attn_implementation
-    if attention not in ("sdpa", "eager"):
+    if attention not in ("sdpa", "eager", WIDE_ATTENTION):
         raise SharpenError(
             f"The local engine needs attention that takes a mask, and {name} was loaded with "
             f"attn_implementation={attention!r}. Load it with attn_implementation='sdpa'."

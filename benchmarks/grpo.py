@@ -1,0 +1,216 @@
+"""A step of GRPO next to TRL's, on the same model, prompts and numbers of samples and tokens.
+
+`python benchmarks/grpo.py [--threads N] [--repeats N]`. Both sample 8 prompts 16 times, 64 tokens each, score them by
+the same reward, and make one update with the clipped loss and AdamW, without a reference model. Nothing ends early. TRL
+runs in float32 without recomputing activations, and with the precision and the recomputing it has by default. Without
+TRL only our own times are shown.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import random
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import common
+import torch
+
+from sharpen.actor.language import LanguageActor
+from sharpen.loop import Trainer
+from sharpen.overrides import override
+from sharpen.recipe import Recipe
+from sharpen.recipes.policy import dr_grpo
+from sharpen.task.base import Task
+from sharpen.types import Problem, Trace
+
+PROMPTS, SAMPLES, LENGTH = 8, 16, 64
+
+
+def rewarded(text: str) -> float:
+    """The share of characters of even code: any text earns something, and no two quite the same."""
+    return sum(ord(c) % 2 == 0 for c in text) / LENGTH
+
+
+class Even(Task):
+    """Prompts of 24 letters drawn at random; the reward is `rewarded`."""
+
+    name = "even"
+    gives = frozenset({"answer"})
+    splits = ("train",)
+    max_tokens = LENGTH
+
+    def draw(self, split: str, rng: random.Random) -> Problem:
+        """Any prompt."""
+        text = prompt(rng)
+        return Problem(text, text, "")
+
+    def fixed(self, split: str, n: int) -> list[Problem]:
+        """The first prompts of a seed."""
+        rng = random.Random(0)
+        return [self.draw(split, rng) for _ in range(n)]
+
+    def verify(self, problem: Problem, trace: Trace) -> Mapping[str, float]:
+        """How even the answer is."""
+        return {"correct": rewarded(trace.text)}
+
+
+def prompt(rng: random.Random) -> str:
+    """24 letters."""
+    return "".join(rng.choices(common.LETTERS, k=24))
+
+
+def ours(size: common.Size, recipe: Recipe, prompts: int, samples: int, length: int, dtype: torch.dtype) -> Trainer:
+    """A run of a recipe whose answers never end early."""
+    actor = LanguageActor(
+        size.model(), common.tokenizer(), rate=1e-5, max_context=size.context, max_tokens=length, compute=dtype
+    )
+    actor.engine.end_tokens = frozenset()
+    plain = override(recipe, (f"Loop.problems={prompts}", f"Sample.n={samples}", "Loop.iterations=100000"))
+    return Trainer(plain, Even(), actor, micro_tokens=2**15)
+
+
+def theirs(size: common.Size, prompts: int, samples: int, length: int, steps: int, **how: Any) -> Callable[[], float]:
+    """What trains TRL's for `steps` steps and says how long one took, the first apart; `how` goes to its options."""
+    from datasets import Dataset
+    from transformers import TrainerCallback
+    from trl import GRPOConfig, GRPOTrainer
+
+    class Clock(TrainerCallback):
+        def __init__(self) -> None:
+            self.ends: list[float] = []
+
+        def on_step_end(self, *args: Any, **kwargs: Any) -> None:
+            self.ends.append(time.perf_counter())
+
+    rng = random.Random(0)
+    data = Dataset.from_list([{"prompt": prompt(rng)} for _ in range(prompts * (steps + 2))])
+    model, tokens = size.model(), common.tokenizer()
+
+    def train() -> float:
+        with tempfile.TemporaryDirectory() as folder:
+            config = GRPOConfig(
+                output_dir=folder,
+                per_device_train_batch_size=prompts * samples,
+                num_generations=samples,
+                max_completion_length=length,
+                max_steps=steps,
+                beta=0.0,
+                loss_type="grpo",
+                temperature=1.0,
+                top_k=0,
+                generation_kwargs={"min_new_tokens": length},
+                learning_rate=1e-5,
+                lr_scheduler_type="constant",
+                use_cpu=not torch.cuda.is_available(),
+                report_to="none",
+                logging_strategy="no",
+                save_strategy="no",
+                disable_tqdm=True,
+                **how,
+            )
+            clock = Clock()
+            trainer = GRPOTrainer(
+                model=model,
+                reward_funcs=lambda completions, **_: [rewarded(c) for c in completions],
+                args=config,
+                train_dataset=data,
+                processing_class=tokens,
+                callbacks=[clock],
+            )
+            trainer.train()
+        return (clock.ends[-1] - clock.ends[0]) / (len(clock.ends) - 1)
+
+    return train
+
+
+class Parts:
+    """Where the time of our step goes: sampling, the update, and the rest."""
+
+    def __init__(self, trainer: Trainer) -> None:
+        self.spent = {"sampling": 0.0, "update": 0.0}
+        self._watch(trainer.policy, "sample", "sampling")
+        for learner in trainer.learners:
+            self._watch(learner, "learn", "update")
+
+    def _watch(self, owner: Any, method: str, name: str) -> None:
+        was = getattr(owner, method)
+
+        def timed(*args: Any, **kwargs: Any) -> Any:
+            start = time.perf_counter()
+            try:
+                return was(*args, **kwargs)
+            finally:
+                self.spent[name] += time.perf_counter() - start
+
+        setattr(owner, method, timed)
+
+
+def products(model: Any, prompts: int, samples: int, length: int) -> dict[str, float]:
+    """Floating-point operations of the matrix products with weights, which are most: 2 a weight and token forward.
+
+    Prompts are read once each when sampling, and with every sample in the update, forward and twice backward.
+    """
+    weights = common.parameters(model)
+    return {
+        "sampling": 2 * weights * prompts * (24 + samples * length),
+        "update": 6 * weights * prompts * samples * (24 + length),
+    }
+
+
+def main() -> None:
+    """The comparison and the parts."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--repeats", type=int, default=5)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    size = common.NANO
+    recipe = override(dr_grpo, ("GroupNorm.scale=std", "Term.mean_over=trace"))
+    work = (PROMPTS, SAMPLES, LENGTH)
+    steps = 2
+    trainers = {f"sharpen, {name}": ours(size, recipe, *work, getattr(torch, name)) for name in ("float32", "bfloat16")}
+    parts = {name: Parts(trainer) for name, trainer in trainers.items()}
+
+    def step(trainer: Trainer) -> float:
+        start = time.perf_counter()
+        for _ in range(steps):
+            trainer.step()
+        return (time.perf_counter() - start) / steps
+
+    sides: dict[str, Callable[[], float | None]] = {name: partial(step, t) for name, t in trainers.items()}
+    if common.version("trl"):
+        logging.getLogger("transformers").setLevel(logging.ERROR)
+        warnings.simplefilter("ignore")
+        sides["TRL, float32"] = theirs(size, *work, steps + 1, bf16=False, gradient_checkpointing=False)
+        sides["TRL, its defaults"] = theirs(size, *work, steps + 1)
+    times = common.turns(sides, args.repeats)
+    rows = [
+        [name, t.text(), *(common.ratio(t, times[f"sharpen, {d}"]) for d in ("float32", "bfloat16"))]
+        for name, t in times.items()
+    ]
+    text = f"{PROMPTS} prompts of 24 tokens, {SAMPLES} samples of {LENGTH} tokens each, {size.name} parameters"
+    text += f"{', TRL ' + str(common.version('trl')) if common.version('trl') else ''}.\n\n"
+    text += common.table(["", "a step", "over our float32", "over our bfloat16"], rows)
+    text += "\n\nWhere our steps go, next to the time of their matrix products at the rate of one large product:\n\n"
+    rows = []
+    for name, trainer in trainers.items():
+        dtype = trainer.policy.compute  # type: ignore[attr-defined]
+        rate = common.product_rate(dtype)
+        least = products(trainer.policy.module, *work)
+        for part, spent in parts[name].spent.items():
+            each, ideal = spent / trainer.ctx.step, least[part] / rate
+            rows.append([f"{name}: {part}", common.shown(each), common.shown(ideal), f"{ideal / each:.0%}"])
+        rows.append([f"{name}: rate", f"{rate / 1e9:.0f} GFLOP/s", "", ""])
+    text += common.table(["part", "seconds", "matrix products alone", "share"], rows)
+    text += f"\n\nPeak memory of the process: {common.peak_memory():.0f} MiB."
+    common.keep("grpo", "A step of GRPO", text, {name: t.seconds for name, t in times.items()})
+
+
+if __name__ == "__main__":
+    main()
