@@ -13,6 +13,7 @@ from sharpen.actor.base import Actor
 from sharpen.batching import connected, pack
 from sharpen.ctx import Ctx
 from sharpen.errors import SharpenError
+from sharpen.parallel.deal import deal
 from sharpen.recipe import Term, Update, updates_of
 from sharpen.reduction import count, numerator, restrict
 from sharpen.types import Batch, Group, Scored, Sets, Trace
@@ -36,6 +37,12 @@ class Gap:
             self.total += float(gap.sum())
             self.most = max(self.most, float(gap.max()))
             self.atoms += len(gap)
+
+    def merge(self, total: float, most: float, atoms: int) -> None:
+        """Count what another process found."""
+        self.total += total
+        self.most = max(self.most, most)
+        self.atoms += atoms
 
     def check(self, limit: float, ctx: Ctx) -> None:
         """Stop the run where the mean is over `limit`: weights were stale, or sampling and training compute different
@@ -88,14 +95,20 @@ class Learner:
         self.optimiser = self._fresh()
 
     def state(self) -> dict[str, Any]:
-        """Plain data: the optimiser's state by parameter number."""
-        return {"steps": self.steps, "optimiser": self.optimiser.state_dict()["state"]}
+        """Plain data: the optimiser's state by parameter number, whole in the main process."""
+        kept = self.actor.world.kept
+        state = self.optimiser.state_dict()["state"]
+        return {"steps": self.steps, "optimiser": {i: {k: kept(x) for k, x in s.items()} for i, s in state.items()}}
 
     def load(self, state: dict[str, Any]) -> None:
         """Take over what `state` gave once."""
         self.steps = state["steps"]
         whole = self.optimiser.state_dict()
-        whole["state"] = state["optimiser"]
+        own = [p for g in self.optimiser.param_groups for p in g["params"]]
+        like = self.actor.world.like
+        whole["state"] = {
+            i: {k: like(x, own[i]) for k, x in moments.items()} for i, moments in state["optimiser"].items()
+        }
         self.optimiser.load_state_dict(whole)
 
     # ------------------------------------------------------------------ the update
@@ -136,10 +149,16 @@ class Learner:
         denominators = [count(t, whole, longest) for t in terms]
         self.optimiser.zero_grad(set_to_none=True)
         wants = tuple(dict.fromkeys(w for t in terms for w in t.loss.wants))
+        world = self.actor.world
         sums = dict.fromkeys((t.label for t in terms), 0.0)
+        watched: list[tuple[str, float, int]] = []
+        trained, heard = 0, False
         bundles = self._bundles(rows, group, sets, whole)
+        sizes = [self.actor.size(t) for t in rows]
+        hands = deal([sum(sizes[i] for i in b) for b in bundles], world.size)
+        packs = [pack([bundles[b] for b in hand], sizes, ctx.micro_tokens) for hand in hands]
         gap = Gap()
-        for micro in pack(bundles, [self.actor.size(t) for t in rows], ctx.micro_tokens):
+        for micro in packs[world.rank]:
             batch = whole if len(micro) == len(rows) else self._part(rows, group, sets, micro, columns)
             new = self.actor.score(batch, wants)
             if first and self.update.actor not in ctx.touched:
@@ -149,12 +168,29 @@ class Learner:
                 value = numerator(term, new, batch) / denominator
                 sums[term.label] += float(value.detach())
                 loss = loss + term.weight * value
-                self._watch(term, new, batch, ctx)
+                watched += self._watch(term, new, batch)
             if not math.isfinite(float(loss.detach())):
                 self._refuse(new, batch, ctx)
-            if loss.requires_grad:
-                loss.backward()  # type: ignore[no-untyped-call]
-            ctx.cost.trained_tokens += len(batch)
+            world.backward(loss, new)
+            heard |= loss.requires_grad
+            trained += len(batch)
+        # a sharded model's processes must make equally many passes
+        least = sizes.index(min(sizes))
+        for _ in range(max(map(len, packs)) - len(packs[world.rank])):
+            idle = self.actor.collate([rows[least]], group[[least]], ())
+            world.backward(torch.zeros(()), self.actor.score(idle, wants))
+        told = world.gather([heard, list(sums.values()), watched, trained, [gap.total, gap.most, gap.atoms]])
+        if not any(loud for loud, *_ in told):
+            self.optimiser.zero_grad(set_to_none=True)  # no gradient is another thing than one of zeros
+        gap = Gap()
+        sums = dict.fromkeys(sums, 0.0)
+        for _, values, seen, atoms, agreement in told:
+            for label, value in zip(sums, values, strict=True):
+                sums[label] += value
+            for name, x, weight in seen:
+                ctx.log(name, x, weight)
+            ctx.cost.trained_tokens += atoms
+            gap.merge(*agreement)
         if "agreement" not in ctx.recipe.waive:
             gap.check(self.actor.agreement, ctx)
         self._apply(ctx, heard=bool(bundles) and first and self._credited(whole))
@@ -164,7 +200,8 @@ class Learner:
     def _apply(self, ctx: Ctx, heard: bool) -> None:
         parameters = [p for _, p in self.actor.parameters()]
         rate = self.rate()
-        norm = float(torch.nn.utils.clip_grad_norm_(parameters, self.update.optimiser.clip))
+        world = self.actor.world
+        norm = world.number(torch.nn.utils.clip_grad_norm_(parameters, self.update.optimiser.clip))
         if not math.isfinite(norm):
             raise SharpenError(
                 f"The gradient of update {self.name!r} is {norm} in iteration {ctx.step}, and the step was not "
@@ -182,6 +219,7 @@ class Learner:
         for g in self.optimiser.param_groups:
             g["lr"] = rate
         self.optimiser.step()
+        self.actor.changed()
         self.steps += 1
         ctx.touched.add(self.update.actor)
         ctx.follow(self.update.actor)
@@ -235,16 +273,15 @@ class Learner:
     # ------------------------------------------------------------------ checks and figures
 
     @torch.no_grad()
-    def _watch(self, term: Term, new: Scored, batch: Batch, ctx: Ctx) -> None:
+    def _watch(self, term: Term, new: Scored, batch: Batch) -> list[tuple[str, float, int]]:
+        """What a loss shows of itself: names, means, and over how many."""
         if not hasattr(term.loss, "watch"):
-            return
+            return []
         if term.where:
             scored, batch = restrict(new, batch, term.where)
             assert scored is not None
             new = scored
-        for name, x in term.loss.watch(new, batch).items():
-            if x.numel():
-                ctx.log(name, float(x.mean()), x.numel())
+        return [(name, float(x.mean()), x.numel()) for name, x in term.loss.watch(new, batch).items() if x.numel()]
 
     def _refuse(self, new: Scored, batch: Batch, ctx: Ctx) -> None:
         bad = ~new.logp.isfinite()

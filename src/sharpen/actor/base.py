@@ -11,6 +11,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from sharpen.errors import SharpenError
+from sharpen.parallel.world import ALONE, World
 from sharpen.types import Batch, Problem, Sampling, Scored, Segment, Sets, Trace
 
 
@@ -37,6 +38,8 @@ class Actor(ABC):
     """The most atoms of a trace, prompt and answer together (0: no limit)."""
     max_tokens: int = 0
     """The most atoms of one drawn segment where nobody asks for another number (0: what the context leaves)."""
+    world: World = ALONE
+    """The processes that share this actor's work."""
 
     @abstractmethod
     def decode(self, tokens: Sequence[int]) -> str:
@@ -98,6 +101,13 @@ class Actor(ABC):
     @abstractmethod
     def load_weights(self, weights: dict[str, Tensor]) -> None:
         """Take over what `weights` gave once."""
+
+    def changed(self) -> None:
+        """Told after an optimiser has moved the parameters."""
+
+    def undivided(self) -> Actor:
+        """The actor as this process alone would have it, to be copied from."""
+        return self
 
     @abstractmethod
     def freeze(self, *, still: bool = True) -> Actor:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import copy
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import nn
 
 from sharpen.actor.base import Request
-from sharpen.actor.engine.local import LocalEngine, Prompt
+from sharpen.actor.engine.local import Draw, LocalEngine, Prompt
 from sharpen.actor.logprob import token_logprob
 from sharpen.actor.text import TextActor
 from sharpen.errors import SharpenError
@@ -36,9 +36,22 @@ class LanguageActor(TextActor):
 
     def sample(self, requests: Sequence[Request]) -> list[Segment]:
         """One segment a request, in order; equal contexts are prefilled once."""
+        return self.spoken(requests, self.draws(requests))
+
+    def around(self, module: Any) -> Self:
+        """The same actor about a copy of its module; its engine stays that of the first module."""
+        twin = super().around(module)
+        twin._head = twin._plain.get_output_embeddings()
+        return twin
+
+    def draws(self, requests: Sequence[Request]) -> list[Draw]:
+        """What the engine draws, one for each request."""
         prompts = [Prompt(tuple(_context(r.context)), _limited(r.sampling, self.max_tokens), r.seed) for r in requests]
         with self._mode():
-            draws = self.engine.generate(prompts)
+            return self.engine.generate(prompts)
+
+    def spoken(self, requests: Sequence[Request], draws: Sequence[Draw]) -> list[Segment]:
+        """Draws as segments."""
         out = []
         for request, d in zip(requests, draws, strict=True):
             out.append(
