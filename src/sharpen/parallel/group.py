@@ -15,8 +15,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from sharpen.errors import SharpenError
-from sharpen.parallel.world import ALONE, Elsewhere, World
+from sharpen.errors import Elsewhere, SharpenError
+from sharpen.parallel.world import ALONE, World
 
 if TYPE_CHECKING:
     from sharpen.actor.base import Actor

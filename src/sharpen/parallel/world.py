@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from torch import Tensor
 
-from sharpen.errors import SharpenError
 from sharpen.parallel.deal import spans
 
 if TYPE_CHECKING:
@@ -18,10 +17,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 A = TypeVar("A", bound="Actor")
-
-
-class Elsewhere(SharpenError):
-    """An error that another process of the run has told already; its text is that of the other one."""
 
 
 class World:
