@@ -110,6 +110,10 @@ class Group(World):
         mesh, placements = parameter.device_mesh, parameter.placements
         return distribute_tensor(tensor.to(parameter.device), mesh, placements, src_data_rank=None)
 
+    def settle(self, tensor: Tensor) -> None:
+        """Fresh adapters, say, begin at random."""
+        dist.broadcast(tensor, 0)
+
     def number(self, tensor: Tensor) -> float:
         """A scalar; a norm is spread until it is asked for."""
         return float(_whole(tensor))

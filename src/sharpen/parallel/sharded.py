@@ -173,6 +173,8 @@ class Sharded(Replica):
 
     def __init__(self, whole: TextActor, world: World) -> None:
         super().__init__(whole, world)
+        for p in whole.module.parameters():
+            world.settle(p.detach())
         # the trained module takes the parameters over as they are; its pieces are cut from them
         mine = {id(p): nn.Parameter(p.detach(), p.requires_grad) for p in whole.module.parameters()}
         self.trained = whole.around(copy.deepcopy(whole.module, mine))

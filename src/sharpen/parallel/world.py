@@ -78,6 +78,9 @@ class World:
         """This process's piece of a whole tensor, cut like a parameter of the same shape (others stay whole)."""
         return tensor
 
+    def settle(self, tensor: Tensor) -> None:
+        """Write the main process's numbers into everybody's tensor."""
+
     def number(self, tensor: Tensor) -> float:
         """A scalar that may be spread."""
         return float(tensor)
