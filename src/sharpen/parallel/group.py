@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import time
+import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from sharpen.types import Problem, Scored, Trace
 
 T = TypeVar("T")
-GRACE = 5.0
-"""Seconds that a process which failed waits for the others to end, before whoever started them ends them."""
+WORDS = 5.0
+"""Seconds that the words of a process which failed before may take to arrive."""
 
 
 class Group(World):
@@ -129,6 +129,8 @@ class Group(World):
             if self._over:
                 raise
             self._over = True
+            if threading.current_thread() is threading.main_thread():
+                signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it is ending; `torchrun` would cut its last words off
             words = self._first_words(error)
             if words is not None:
                 raise Elsewhere(words) from error
@@ -145,20 +147,14 @@ class Group(World):
             if self._store.add("failed", 1) == 1:
                 self._store.set("words", str(error) or type(error).__name__)
                 return None
-            self._store.wait(["words"], timedelta(seconds=GRACE))
+            self._store.wait(["words"], timedelta(seconds=WORDS))
             return self._store.get("words").decode()
         except RuntimeError:  # whoever kept the store is gone
             return None
 
     def leave(self) -> None:
-        """End the exchange. After an error the others notice at once, and get a moment to end in their own way."""
+        """End the exchange. After an error the others notice when this process is gone."""
         dist.destroy_process_group()
-        if self._over:
-            with contextlib.suppress(RuntimeError):
-                left, until = self._store.add("left", 1), time.monotonic() + GRACE
-                while left < self.size and time.monotonic() < until:
-                    time.sleep(0.02)
-                    left = self._store.add("left", 0)
 
 
 def broken(error: BaseException) -> bool:
