@@ -13,7 +13,7 @@ class SharpenError(Exception):
     """
 
 
-class Elsewhere(SharpenError):
+class Elsewhere(SharpenError):  # noqa: N818 - it is where, not what
     """An error of another process of the same run, which has told it; its text is that of the other one."""
 
 

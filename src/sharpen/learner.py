@@ -16,52 +16,10 @@ from sharpen.errors import SharpenError
 from sharpen.parallel.deal import deal
 from sharpen.recipe import Term, Update, updates_of
 from sharpen.reduction import count, numerator, restrict
+from sharpen.tally import Gap, Tally
 from sharpen.types import Batch, Group, Scored, Sets, Trace
 
-
-class Gap:
-    """How far the trainer's log-probs lie from those the rollout reported, on what this very policy drew."""
-
-    def __init__(self) -> None:
-        self.total = 0.0
-        self.most = 0.0
-        self.atoms = 0
-
-    @torch.no_grad()
-    def add(self, new: Scored, batch: Batch, label: str) -> None:
-        """Count the atoms drawn by `label`, the policy as it is now."""
-        segments = [s for t in batch.traces for s in t.actions if len(s)]
-        fresh = torch.tensor([s.by == label and not s.moved for s in segments], dtype=torch.bool)[batch.segment]
-        if bool(fresh.any()):
-            gap = (new.logp - batch.cols["logp_old"])[fresh].abs()
-            self.total += float(gap.sum())
-            self.most = max(self.most, float(gap.max()))
-            self.atoms += len(gap)
-
-    def merge(self, total: float, most: float, atoms: int) -> None:
-        """Count what another process found."""
-        self.total += total
-        self.most = max(self.most, most)
-        self.atoms += atoms
-
-    def check(self, limit: float, ctx: Ctx) -> None:
-        """Stop the run where the mean is over `limit`: weights were stale, or sampling and training compute different
-        things.
-        """
-        if not self.atoms:
-            return
-        mean = self.total / self.atoms
-        ctx.log("agreement/mean", mean)
-        ctx.log("agreement/max", self.most)
-        if not mean <= limit:
-            raise SharpenError(
-                f"Rollout and training disagree in iteration {ctx.step}: the log-probs of the sampled tokens differ by "
-                f"{mean:.2g} on average (limit {limit:.2g}), so every ratio would be wrong. The engine has stale or "
-                "partial "
-                "weights, or computes in another precision. The step was not applied; a recipe that means this to be "
-                "so "
-                "waives the check `agreement` by name."
-            )
+__all__ = ["Gap", "Learner"]
 
 
 class Learner:
@@ -150,51 +108,42 @@ class Learner:
         self.optimiser.zero_grad(set_to_none=True)
         wants = tuple(dict.fromkeys(w for t in terms for w in t.loss.wants))
         world = self.actor.world
-        sums = dict.fromkeys((t.label for t in terms), 0.0)
-        watched: list[tuple[str, float, int]] = []
-        trained, heard = 0, False
+        tally = Tally(dict.fromkeys((t.label for t in terms), 0.0))
         bundles = self._bundles(rows, group, sets, whole)
         sizes = [self.actor.size(t) for t in rows]
         hands = deal([sum(sizes[i] for i in b) for b in bundles], world.size)
         packs = [pack([bundles[b] for b in hand], sizes, ctx.micro_tokens) for hand in hands]
-        gap = Gap()
         for micro in packs[world.rank]:
             batch = whole if len(micro) == len(rows) else self._part(rows, group, sets, micro, columns)
             new = self.actor.score(batch, wants)
             if first and self.update.actor not in ctx.touched:
-                gap.add(new, batch, f"{self.update.actor}@{ctx.step}")
+                tally.gap.add(new, batch, f"{self.update.actor}@{ctx.step}")
             loss = torch.zeros(())
             for term, denominator in zip(terms, denominators, strict=True):
                 value = numerator(term, new, batch) / denominator
-                sums[term.label] += float(value.detach())
+                tally.sums[term.label] += float(value.detach())
                 loss = loss + term.weight * value
-                watched += self._watch(term, new, batch)
+                tally.watched += self._watch(term, new, batch)
             if not math.isfinite(float(loss.detach())):
                 self._refuse(new, batch, ctx)
             world.backward(loss, new)
-            heard |= loss.requires_grad
-            trained += len(batch)
+            tally.heard |= loss.requires_grad
+            tally.atoms += len(batch)
         # a sharded model's processes must make equally many passes
         least = sizes.index(min(sizes))
         for _ in range(max(map(len, packs)) - len(packs[world.rank])):
             idle = self.actor.collate([rows[least]], group[[least]], ())
             world.backward(torch.zeros(()), self.actor.score(idle, wants))
-        told = world.gather([heard, list(sums.values()), watched, trained, [gap.total, gap.most, gap.atoms]])
-        if not any(loud for loud, *_ in told):
+        tally = tally.of_all(world)
+        if not tally.heard:
             self.optimiser.zero_grad(set_to_none=True)  # no gradient is another thing than one of zeros
-        gap = Gap()
-        sums = dict.fromkeys(sums, 0.0)
-        for _, values, seen, atoms, agreement in told:
-            for label, value in zip(sums, values, strict=True):
-                sums[label] += value
-            for name, x, weight in seen:
-                ctx.log(name, x, weight)
-            ctx.cost.trained_tokens += atoms
-            gap.merge(*agreement)
+        for name, x, weight in tally.watched:
+            ctx.log(name, x, weight)
+        ctx.cost.trained_tokens += tally.atoms
         if "agreement" not in ctx.recipe.waive:
-            gap.check(self.actor.agreement, ctx)
+            tally.gap.check(self.actor.agreement, ctx)
         self._apply(ctx, heard=bool(bundles) and first and self._credited(whole))
-        for label, total in sums.items():
+        for label, total in tally.sums.items():
             ctx.log(f"loss/{label}", total)
 
     def _apply(self, ctx: Ctx, heard: bool) -> None:

@@ -102,7 +102,7 @@ class Actor(ABC):
     def load_weights(self, weights: dict[str, Tensor]) -> None:
         """Take over what `weights` gave once."""
 
-    def changed(self) -> None:
+    def changed(self) -> None:  # noqa: B027 - most have nothing to do
         """Told after an optimiser has moved the parameters."""
 
     def undivided(self) -> Actor:

@@ -32,6 +32,6 @@ def scores(actor: Actor, traces: Sequence[Trace], want: str = "score", tokens: i
             out[mine[k]] = said
     whole = [some[k] for share in shares for k in share]
     joined = world.join(torch.cat([torch.zeros(0), *(out[i] for i in mine)]))
-    for i, values in zip(whole, joined.split([traces[i].length for i in whole]), strict=True):
+    for i, values in zip(whole, torch.split(joined, [traces[i].length for i in whole]), strict=True):
         out[i] = values.clone()
     return out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 
 def spans(n: int, parts: int) -> list[range]:
@@ -13,7 +14,7 @@ def spans(n: int, parts: int) -> list[range]:
     """
     size, more = divmod(n, parts)
     starts = [size * i + min(i, more) for i in range(parts + 1)]
-    return [range(a, b) for a, b in zip(starts, starts[1:], strict=False)]
+    return [range(a, b) for a, b in pairwise(starts)]
 
 
 def deal(sizes: Sequence[int], parts: int) -> list[list[int]]:

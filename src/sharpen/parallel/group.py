@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.rendezvous import rendezvous
 
 from sharpen.errors import Elsewhere, SharpenError
 from sharpen.parallel.world import ALONE, World
@@ -31,7 +32,7 @@ WORDS = 5.0
 class Group(World):
     """The processes of torch's default process group. `store` is where they leave words for each other."""
 
-    def __init__(self, rank: int, size: int, store: dist.Store) -> None:
+    def __init__(self, rank: int, size: int, store: Any) -> None:
         self.rank = rank
         self.size = size
         self._store = store
@@ -43,7 +44,7 @@ class Group(World):
         """What each process has, as JSON; floats survive to the bit, tuples become lists."""
         said = torch.frombuffer(bytearray(json.dumps(mine).encode()), dtype=torch.uint8)
         lengths = self.join(torch.tensor([len(said)])).tolist()
-        return [json.loads(bytes(part.tolist())) for part in self.join(said).split(lengths)]
+        return [json.loads(bytes(part.tolist())) for part in torch.split(self.join(said), lengths)]
 
     def join(self, mine: Tensor) -> Tensor:
         """The rows of all processes, on the CPU; those of each are padded to the longest on their way."""
@@ -148,7 +149,7 @@ class Group(World):
                 self._store.set("words", str(error) or type(error).__name__)
                 return None
             self._store.wait(["words"], timedelta(seconds=WORDS))
-            return self._store.get("words").decode()
+            return bytes(self._store.get("words")).decode()
         except RuntimeError:  # whoever kept the store is gone
             return None
 
@@ -163,7 +164,10 @@ def broken(error: BaseException) -> bool:
 
 
 def placed() -> tuple[int, int]:
-    """This process's number and how many there are, as `torchrun` says; (0, 1) without it. SharpenError for nonsense."""
+    """This process's number and how many there are, as `torchrun` says; (0, 1) without it.
+
+    SharpenError for nonsense.
+    """
     try:
         rank, size = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
         if 0 <= rank < size:
@@ -210,9 +214,9 @@ def _meet(rank: int, size: int) -> Group:
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", rank)) % torch.cuda.device_count())
         backend = "cpu:gloo,cuda:nccl"
     try:
-        common, *_ = next(iter(dist.rendezvous("env://", rank=rank, world_size=size)))
+        common, *_ = next(iter(rendezvous("env://", rank=rank, world_size=size)))
         turn = common.add(f"sharpen/{rank}", 1)  # a script may train several times
-        store = dist.PrefixStore(f"sharpen/{turn}", common)
+        store = dist.PrefixStore(f"sharpen/{turn}", common)  # type: ignore[attr-defined]
         dist.init_process_group(backend, store=store, rank=rank, world_size=size)
     except (RuntimeError, ValueError) as error:
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]

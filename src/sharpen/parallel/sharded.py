@@ -31,15 +31,20 @@ Both = tuple[Tensor, dict[str, Tensor]]
 
 def sharded(actor: Actor, world: World) -> Sharded:
     """An actor of which every process has a copy, spread over them."""
-    if not isinstance(actor, TextActor):
-        raise SharpenError(
-            f"A {type(actor).__name__} is trained in one process: only language models (and value models made of them) "
-            "can be spread over several. Start it without `torchrun`."
-        )
+    actor = _text(actor)
     device = next(actor.module.parameters()).device.type
     if device not in ("cpu", "cuda"):
         raise SharpenError(f"Several processes cannot train together on {device}. Use `--device cpu`, or one process.")
     return Sharded(actor, world)
+
+
+def _text(actor: Actor) -> TextActor:
+    if isinstance(actor, TextActor):
+        return actor
+    raise SharpenError(
+        f"A {type(actor).__name__} is trained in one process: only language models (and value models made of them) can "
+        "be spread over several. Start it without `torchrun`."
+    )
 
 
 class Replica(Actor):
@@ -88,9 +93,9 @@ class Replica(Actor):
         columns = [torch.stack([d.logp, d.logp_full, d.entropy], 1) for d in mine]
         numbers = self.world.join(torch.cat([torch.zeros(0, 3), *columns]))
         lengths = heads[:, 0].tolist()
-        parts = zip(heads[:, 1].tolist(), tokens.split(lengths), numbers.split(lengths), strict=True)
+        parts = zip(heads[:, 1].tolist(), torch.split(tokens, lengths), torch.split(numbers, lengths), strict=True)
         return [
-            Draw(t.clone(), *(x.clone() for x in n.unbind(1)), end="stop" if stopped else "length")
+            Draw(t.clone(), n[:, 0].clone(), n[:, 1].clone(), n[:, 2].clone(), "stop" if stopped else "length")
             for stopped, t, n in parts
         ]
 
@@ -155,7 +160,7 @@ class Replica(Actor):
 
     def freeze(self, *, still: bool = True) -> Replica:
         """A copy in each process."""
-        return Replica(self.ready().freeze(still=still), self.world)
+        return Replica(_text(self.ready().freeze(still=still)), self.world)
 
     def twin(self) -> Sharded:
         """A copy that is trained on its own, sharded too."""
@@ -230,7 +235,7 @@ class Sharded(Replica):
 
     def freeze(self, *, still: bool = True) -> Replica:
         """A copy in each process; a model with fresh adapters lends its own module, as in one process."""
-        twin = self.ready().freeze(still=still)
+        twin = _text(self.ready().freeze(still=still))
         return Replica(twin, self.world, self if twin.module is self.module else None)
 
 
