@@ -42,13 +42,15 @@ def score(text, problem):
 """
 
 
+TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+
+
 def launch(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    """Two processes on this machine, which talk over its loopback."""
+    """Processes on this machine that talk over its loopback."""
     here = Path(__file__).parent
     path = os.pathsep.join([str(here.parent / "src"), str(here)])
     env = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    return subprocess.run([*torchrun, *words], cwd=folder, env=env, capture_output=True, text=True, timeout=120)
+    return subprocess.run([sys.executable, *words], cwd=folder, env=env, capture_output=True, text=True, timeout=120)
 
 
 @pytest.fixture(scope="module")
@@ -188,7 +190,7 @@ def test_whole_runs_of_the_command_line(found, folder):
 
 def test_an_error_of_one_process_is_told_once_and_ends_all(folder):
     start = time.monotonic()
-    said = launch(folder, "-m", "sharpen", *RUN, "--reward", "bad.py:score", "--out", "bad")
+    said = launch(folder, *TORCHRUN, "-m", "sharpen", *RUN, "--reward", "bad.py:score", "--out", "bad")
     assert time.monotonic() - start < 60
     assert said.returncode != 0
     (line,) = [x for x in said.stderr.splitlines() if x.startswith("sharpen: ")]

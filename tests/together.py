@@ -1,4 +1,4 @@
-"""What `test_parallel` has several processes do: `torchrun ... together.py FOLDER` leaves there what each found.
+"""What `test_parallel` has several processes do: `python together.py FOLDER WORDS...` leaves there what each found.
 
 The same functions run in the test's own process, alone.
 """
@@ -6,11 +6,15 @@ The same functions run in the test's own process, alone.
 from __future__ import annotations
 
 import json
+import os
+import socket
 import sys
+import traceback
 from dataclasses import replace
 from pathlib import Path
 
 import torch
+import torch.distributed.fsdp  # here, so that it is there before anything forks
 from safetensors.torch import save_file
 
 from sharpen.cli.main import main
@@ -192,8 +196,36 @@ def everything(folder: Path) -> None:
             save_file({k: x.contiguous() for k, x in tensors.items()}, folder / "found.safetensors")
 
 
+def work(folder: str, words: list[str]) -> int:
+    """Everything, and twice more in one script: a whole run, then the rest of one that a single process began."""
+    everything(Path(folder))
+    return main([*words, "--out", "two"]) or main(["train", "--resume", "--out", "half"])
+
+
+def forked(size: int, folder: str, words: list[str]) -> int:
+    """`work` in processes as `torchrun` starts them, but forked, which saves the time of importing everything.
+
+    OMP_NUM_THREADS must be 1: threads do not survive it.
+    """
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(size)}
+    children = []
+    for rank in range(size):
+        child = os.fork()
+        if child == 0:
+            os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank)}
+            status = 1
+            try:
+                status = work(folder, words)
+            except BaseException:
+                traceback.print_exc()
+            sys.stdout.flush()
+            os._exit(status)
+        children.append(child)
+    return max(os.waitstatus_to_exitcode(os.waitpid(c, 0)[1]) for c in children)
+
+
 if __name__ == "__main__":
-    everything(Path(sys.argv[1]))
-    # twice in one script: a whole run, then the rest of one that a single process began
-    status = main([*sys.argv[2:], "--out", "two"])
-    sys.exit(status or main(["train", "--resume", "--out", "half"]))
+    sys.exit(forked(2, sys.argv[1], sys.argv[2:]))

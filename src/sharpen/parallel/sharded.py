@@ -216,7 +216,8 @@ class Sharded(Replica):
 
         def work() -> Both:
             said = self.trained.score(batch, wants)
-            return said.logp, said.extra
+            # FSDP hangs its hooks on these, which a view may lose
+            return said.logp.clone(), {name: x.clone() for name, x in said.extra.items()}
 
         return Scored(*self._root(work))
 
