@@ -60,9 +60,12 @@ class Group(World):
 
     def first(self, make: Callable[[], T]) -> T:
         """The main process makes its own, then all others make theirs."""
-        made = make() if self.main else None
-        self.gather(0)
-        return make() if made is None else made
+        if self.main:
+            made = make()
+            self.gather(None)
+            return made
+        self.gather(None)
+        return make()
 
     def alike(self, what: Callable[[], Any], where: str) -> None:
         """SharpenError in every process where they differ."""
@@ -123,7 +126,10 @@ class Group(World):
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """The first process to fail raises its own error; the others, whose exchange with it breaks, `Elsewhere`."""
+        """The first process to fail raises its own error; the others, whose exchange with it breaks, `Elsewhere`.
+
+        From then on the process ignores SIGTERM, for it is about to end.
+        """
         try:
             yield
         except (Exception, KeyboardInterrupt) as error:

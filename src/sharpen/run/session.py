@@ -145,6 +145,7 @@ def iterate(trainer: Trainer, run: RunDir, setup: Setup, watcher: Watcher, track
                 if trainer.ctx.step % setup.checkpoint_every == 0 or trainer.done or stop:
                     run.save(trainer.ctx.step, trainer.state())
                 if stop:
+                    trainer.ctx.world.gather(None)  # the checkpoint is written when any process says so
                     raise Stopped(
                         f"Stopped after iteration {trainer.ctx.step} of {total}; nothing is lost. {again(run)}"
                     )
