@@ -22,6 +22,8 @@ from sharpen.parallel.deal import deal, spans
 from sharpen.parallel.group import Group, joined, placed
 from sharpen.parallel.sharded import sharded
 from sharpen.parallel.world import ALONE
+from sharpen.run.directory import RunDir
+from sharpen.run.onlooker import Onlooker
 from toy import nano_actor
 
 pytestmark = pytest.mark.skipif(
@@ -262,6 +264,28 @@ def test_other_commands_run_in_one_process(monkeypatch, capsys):
 def test_what_cannot_be_spread():
     with pytest.raises(SharpenError, match="A ScriptedActor is trained in one process: only language models"):
         sharded(ScriptedActor(lambda problem, rng: ""), ALONE)
+
+
+def test_an_onlooker_writes_nothing(tmp_path):
+    run = RunDir.create(tmp_path / "run", {"name": "x"})
+    before = set(tmp_path.rglob("*"))
+    other = Onlooker.open(tmp_path / "run")
+    asked = []
+    with run.lock(), other.lock() as held:  # nor does it ask for the lock
+        assert held is other
+        other.append_metrics(0, {"x": 1.0}, {})
+        other.append_timing(0, {"x": 1.0})
+        other.append_rollouts(0, [])
+        other.save(1, {"x": 1})
+        other.rewind(0)
+        other.put_policy(asked.append)  # all processes put a model together
+        other.put_actor("value", asked.append)
+        other.write_evaluation({})
+        other.log("x")
+        assert asked == [tmp_path / "run" / "policy", tmp_path / "run" / "actors" / "value"]
+    assert set(tmp_path.rglob("*")) == before
+    assert (run.writes, other.writes) == (True, False)
+    assert other.manifest() == {"name": "x"}
 
 
 class Store(dict):
