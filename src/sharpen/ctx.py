@@ -11,6 +11,7 @@ import torch
 
 from sharpen.core import Part, addresses
 from sharpen.cost import Cost
+from sharpen.parallel.world import ALONE, World
 from sharpen.recipe import Frozen, Recipe
 from sharpen.rollout.program import Program, run_programs
 from sharpen.types import Group, Problem, Sampling, Trace
@@ -46,17 +47,24 @@ class Ctx:
     `knobs` are numbers that one part turns for another, `stores` are named lists of problems or groups that stages
     fill and sources draw from, `step` counts iterations from a program's first recipe on and `start` is where this one
     began, `last` are the metrics of the iteration before, `touched` names the actors whose
-    weights an update has changed in this iteration.
+    weights an update has changed in this iteration, `world` is the processes that make the run.
     """
 
     def __init__(
-        self, recipe: Recipe, task: Task, actors: dict[str, Actor], seed: int = 0, micro_tokens: int = 16384
+        self,
+        recipe: Recipe,
+        task: Task,
+        actors: dict[str, Actor],
+        seed: int = 0,
+        micro_tokens: int = 16384,
+        world: World = ALONE,
     ) -> None:
         self.recipe = recipe
         self.task = task
         self.actors = actors
         self.seed = seed
         self.micro_tokens = micro_tokens
+        self.world = world
         self.step = 0
         self.start = 0
         self.rng = random.Random(seed)

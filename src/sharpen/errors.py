@@ -13,6 +13,10 @@ class SharpenError(Exception):
     """
 
 
+class Elsewhere(SharpenError):  # noqa: N818 - it is where, not what
+    """An error of another process of the same run, which has told it; its text is that of the other one."""
+
+
 def near(name: str, known: Iterable[str]) -> str:
     """A sentence that helps after a wrong name: the near ones if there are any, else all of them."""
     names = sorted(known)

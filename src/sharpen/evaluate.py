@@ -12,14 +12,15 @@ from sharpen.actor.base import Actor
 from sharpen.cost import Cost
 from sharpen.evaluation import Evaluation, Interval
 from sharpen.maths import bootstrap_mean, maj_at_k, pass_at_k
+from sharpen.parallel.world import ALONE, World
 from sharpen.rollout.program import Program, natural, run_programs
 from sharpen.task.base import Task
 from sharpen.types import Problem, Sampling, Trace
 
 
-def judged(task: Task, traces: Sequence[Trace]) -> None:
+def judged(task: Task, traces: Sequence[Trace], world: World = ALONE) -> None:
     """Ask the task for rewards and verdicts of traces."""
-    for trace, rewards in zip(traces, task.verify_many([(t.problem, t) for t in traces]), strict=True):
+    for trace, rewards in zip(traces, world.verify(task, [(t.problem, t) for t in traces]), strict=True):
         trace.rewards = dict(rewards)
         trace.solved = task.solved(rewards)
 
@@ -64,8 +65,8 @@ def evaluate(
     before = cost.generated_tokens
     drawn = rollouts([p for p in chosen for _ in range(samples)], Sampling(temperature=temperature), 2)
     tokens = (cost.generated_tokens - before) / max(1, len(drawn))
-    judged(task, best)
-    judged(task, drawn)
+    judged(task, best, actor.world)
+    judged(task, drawn, actor.world)
     gen = torch.Generator().manual_seed(seed)
 
     def interval(values: Sequence[float]) -> Interval:

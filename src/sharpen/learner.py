@@ -13,48 +13,13 @@ from sharpen.actor.base import Actor
 from sharpen.batching import connected, pack
 from sharpen.ctx import Ctx
 from sharpen.errors import SharpenError
+from sharpen.parallel.deal import deal
 from sharpen.recipe import Term, Update, updates_of
 from sharpen.reduction import TRUNCATE, count, numerator, restrict, trust, trust_unit
+from sharpen.tally import Gap, Tally
 from sharpen.types import Batch, Group, Scored, Sets, Trace
 
-
-class Gap:
-    """How far the trainer's log-probs lie from those the rollout reported, on what this very policy drew."""
-
-    def __init__(self) -> None:
-        self.total = 0.0
-        self.most = 0.0
-        self.atoms = 0
-
-    @torch.no_grad()
-    def add(self, new: Scored, batch: Batch, label: str) -> None:
-        """Count the atoms drawn by `label`, the policy as it is now."""
-        segments = [s for t in batch.traces for s in t.actions if len(s)]
-        fresh = torch.tensor([s.by == label and not s.moved for s in segments], dtype=torch.bool)[batch.segment]
-        if bool(fresh.any()):
-            gap = (new.logp - batch.cols["logp_old"])[fresh].abs()
-            self.total += float(gap.sum())
-            self.most = max(self.most, float(gap.max()))
-            self.atoms += len(gap)
-
-    def check(self, limit: float, ctx: Ctx) -> None:
-        """Stop the run where the mean is over `limit`: weights were stale, or sampling and training compute different
-        things.
-        """
-        if not self.atoms:
-            return
-        mean = self.total / self.atoms
-        ctx.log("agreement/mean", mean)
-        ctx.log("agreement/max", self.most)
-        if not mean <= limit:
-            raise SharpenError(
-                f"Rollout and training disagree in iteration {ctx.step}: the log-probs of the sampled tokens differ by "
-                f"{mean:.2g} on average (limit {limit:.2g}), so every ratio would be wrong. The engine has stale or "
-                "partial "
-                "weights, or computes in another precision. The step was not applied; a recipe that means this to be "
-                "so "
-                "waives the check `agreement` by name."
-            )
+__all__ = ["Gap", "Learner"]
 
 
 class Learner:
@@ -88,14 +53,20 @@ class Learner:
         self.optimiser = self._fresh()
 
     def state(self) -> dict[str, Any]:
-        """Plain data: the optimiser's state by parameter number."""
-        return {"steps": self.steps, "optimiser": self.optimiser.state_dict()["state"]}
+        """Plain data: the optimiser's state by parameter number, whole in the main process."""
+        kept = self.actor.world.kept
+        state = self.optimiser.state_dict()["state"]
+        return {"steps": self.steps, "optimiser": {i: {k: kept(x) for k, x in s.items()} for i, s in state.items()}}
 
     def load(self, state: dict[str, Any]) -> None:
         """Take over what `state` gave once."""
         self.steps = state["steps"]
         whole = self.optimiser.state_dict()
-        whole["state"] = state["optimiser"]
+        own = [p for g in self.optimiser.param_groups for p in g["params"]]
+        like = self.actor.world.like
+        whole["state"] = {
+            i: {k: like(x, own[i]) for k, x in moments.items()} for i, moments in state["optimiser"].items()
+        }
         self.optimiser.load_state_dict(whole)
 
     # ------------------------------------------------------------------ the update
@@ -138,36 +109,51 @@ class Learner:
         denominators = [count(t, whole, longest) for t in terms]
         self.optimiser.zero_grad(set_to_none=True)
         wants = tuple(dict.fromkeys(w for t in terms for w in t.loss.wants))
-        sums = dict.fromkeys((t.label for t in terms), 0.0)
+        world = self.actor.world
+        tally = Tally(dict.fromkeys((t.label for t in terms), 0.0))
         bundles = self._bundles(rows, group, sets, whole)
-        gap = Gap()
-        for micro in pack(bundles, [self.actor.size(t) for t in rows], ctx.micro_tokens):
+        sizes = [self.actor.size(t) for t in rows]
+        hands = deal([sum(sizes[i] for i in b) for b in bundles], world.size)
+        packs = [pack([bundles[b] for b in hand], sizes, ctx.micro_tokens) for hand in hands]
+        for micro in packs[world.rank]:
             batch = whole if len(micro) == len(rows) else self._part(rows, group, sets, micro, columns)
             new = self.actor.score(batch, wants)
             if first and self.update.actor not in ctx.touched:
-                gap.add(new, batch, f"{self.update.actor}@{ctx.step}")
+                tally.gap.add(new, batch, f"{self.update.actor}@{ctx.step}")
             loss = torch.zeros(())
             for term, denominator in zip(terms, denominators, strict=True):
                 value = numerator(term, new, batch) / denominator
-                sums[term.label] += float(value.detach())
+                tally.sums[term.label] += float(value.detach())
                 loss = loss + term.weight * value
-                self._watch(term, new, batch, ctx)
-            self._watch_engine(batch, ctx)
+                tally.watched += self._watch(term, new, batch)
+            tally.watched += self._watch_engine(batch)
             if not math.isfinite(float(loss.detach())):
                 self._refuse(new, batch, ctx)
-            if loss.requires_grad:
-                loss.backward()  # type: ignore[no-untyped-call]
-            ctx.cost.trained_tokens += len(batch)
+            world.backward(loss, new)
+            tally.heard |= loss.requires_grad
+            tally.atoms += len(batch)
+        # a sharded model's processes must make equally many passes
+        least = sizes.index(min(sizes))
+        for _ in range(max(map(len, packs)) - len(packs[world.rank])):
+            idle = self.actor.collate([rows[least]], group[[least]], ())
+            world.backward(torch.zeros(()), self.actor.score(idle, wants))
+        tally = tally.of_all(world)
+        if not tally.heard:
+            self.optimiser.zero_grad(set_to_none=True)  # no gradient is another thing than one of zeros
+        for name, x, weight in tally.watched:
+            ctx.log(name, x, weight)
+        ctx.cost.trained_tokens += tally.atoms
         if "agreement" not in ctx.recipe.waive:
-            gap.check(self.actor.agreement, ctx)
+            tally.gap.check(self.actor.agreement, ctx)
         self._apply(ctx, heard=bool(bundles) and first and self._credited(whole))
-        for label, total in sums.items():
+        for label, total in tally.sums.items():
             ctx.log(f"loss/{label}", total)
 
     def _apply(self, ctx: Ctx, heard: bool) -> None:
         parameters = [p for _, p in self.actor.parameters()]
         rate = self.rate()
-        norm = float(torch.nn.utils.clip_grad_norm_(parameters, self.update.optimiser.clip))
+        world = self.actor.world
+        norm = world.number(torch.nn.utils.clip_grad_norm_(parameters, self.update.optimiser.clip))
         if not math.isfinite(norm):
             raise SharpenError(
                 f"The gradient of update {self.name!r} is {norm} in iteration {ctx.step}, and the step was not "
@@ -239,30 +225,31 @@ class Learner:
     # ------------------------------------------------------------------ checks and figures
 
     @torch.no_grad()
-    def _watch(self, term: Term, new: Scored, batch: Batch, ctx: Ctx) -> None:
+    def _watch(self, term: Term, new: Scored, batch: Batch) -> list[tuple[str, float, int]]:
+        """What a loss shows of itself: names, means, and over how many."""
         if not hasattr(term.loss, "watch"):
-            return
+            return []
         if term.where:
             scored, batch = restrict(new, batch, term.where)
             assert scored is not None
             new = scored
-        for name, x in term.loss.watch(new, batch).items():
-            if x.numel():
-                ctx.log(name, float(x.mean()), x.numel())
+        return [(name, float(x.mean()), x.numel()) for name, x in term.loss.watch(new, batch).items() if x.numel()]
 
-    def _watch_engine(self, batch: Batch, ctx: Ctx) -> None:
+    def _watch_engine(self, batch: Batch) -> list[tuple[str, float, int]]:
         """How far an engine's log-probs lie from the trainer's, and what its samples weigh for it."""
         if "mismatch" not in batch.cols:
-            return
+            return []
         gap = batch.cols["mismatch"]
         known = ~gap.isnan()
-        if bool(known.any()):
-            ctx.log("engine/gap", float(gap[known].abs().mean()), int(known.sum()))
+        n = int(known.sum())
+        if not n:
+            return []
+        found = [("engine/gap", float(gap[known].abs().mean()), n)]
         for unit in dict.fromkeys(u for t in self.update.terms if (u := trust_unit(t.loss))):
             w = trust(batch, unit)[known]
-            if len(w):
-                ctx.log("engine/trust", float(w.mean()), len(w))
-                ctx.log("engine/truncated", float((w >= TRUNCATE).float().mean()), len(w))
+            found.append(("engine/trust", float(w.mean()), n))
+            found.append(("engine/truncated", float((w >= TRUNCATE).float().mean()), n))
+        return found
 
     def _refuse(self, new: Scored, batch: Batch, ctx: Ctx) -> None:
         bad = ~new.logp.isfinite()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 from dataclasses import dataclass
 from typing import Any
@@ -34,7 +35,10 @@ class Iteration:
 
 
 class Trainer:
-    """A method at work on a task with a policy. `state` is all a run depends on; `load` takes it over to the bit."""
+    """A method at work on a task with a policy. `state` is all a run depends on; `load` takes it over to the bit.
+
+    With a policy that several processes share (`sharpen.parallel`) each of them has a Trainer, and all do the same.
+    """
 
     def __init__(self, method: Method, task: Task, policy: Actor, *, seed: int = 0, micro_tokens: int = 16384) -> None:
         self.method = method
@@ -43,7 +47,7 @@ class Trainer:
             check(recipe, task)
         self.total = sum(r.loop.iterations for r in self.phases)
         self.policy = policy
-        self.ctx = Ctx(self.phases[0], task, {}, seed, micro_tokens)
+        self.ctx = Ctx(self.phases[0], task, {}, seed, micro_tokens, policy.world)
         self.learners: list[Learner] = []
         self._begin(0)
 
@@ -59,7 +63,8 @@ class Trainer:
                 actors[name] = self.policy
         for name, spec in recipe.actors:
             if isinstance(spec, Value) and name not in actors:
-                actors[name] = ValueActor(_text(actors[spec.of], recipe.name), spec.spread, ctx.gen)
+                like = _text(actors[spec.of].undivided(), recipe.name)
+                actors[name] = ctx.world.spread(ValueActor(like, spec.spread, ctx.gen))
             if isinstance(spec, Twin) and name not in actors:
                 actors[name] = actors[spec.of].twin()
         for name, spec in recipe.actors:
@@ -110,6 +115,7 @@ class Trainer:
                 groups = update(groups, ctx)
         ctx.observe(groups)
         ctx.last = ctx.metrics.take()
+        ctx.world.alike(lambda: [ctx.cost.as_dict(), _digest(ctx)], f"iteration {ctx.step}")
         ctx.step += 1
         return Iteration(ctx.step - 1, groups, ctx.last, ctx.cost.as_dict())
 
@@ -151,7 +157,7 @@ class Trainer:
     # ------------------------------------------------------------------ state
 
     def state(self) -> dict[str, Any]:
-        """Everything the rest of the run depends on, as plain data and tensors."""
+        """Everything the rest of the run depends on, as plain data and tensors; whole in the main process."""
         ctx = self.ctx
         # in the first recipe a still copy is one of the model the run began with; later it is of something trained
         still = {n for n, s in self.recipe.actors if isinstance(s, Frozen) and s.refresh == "never" and not self.phase}
@@ -207,6 +213,11 @@ class Trainer:
         self._base = state["base"]
         for learner in self.learners:
             learner.load(state["learners"][learner.name])
+
+
+def _digest(ctx: Ctx) -> str:
+    """What tells one course of random numbers from another."""
+    return hashlib.sha256(repr(ctx.rng.getstate()).encode() + bytes(ctx.gen.get_state().tolist())).hexdigest()
 
 
 def _text(actor: Actor, recipe: str) -> TextActor:

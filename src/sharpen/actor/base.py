@@ -11,6 +11,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from sharpen.errors import SharpenError
+from sharpen.parallel.world import ALONE, World
 from sharpen.types import Batch, Problem, Sampling, Scored, Segment, Sets, Trace
 
 
@@ -39,6 +40,8 @@ class Actor(ABC):
     """The most atoms of one drawn segment where nobody asks for another number (0: what the context leaves)."""
     rescores: bool = False
     """Whether every sample is scored once more by the trainer, as those of an engine of its own are."""
+    world: World = ALONE
+    """The processes that share this actor's work."""
 
     @abstractmethod
     def decode(self, tokens: Sequence[int]) -> str:
@@ -102,12 +105,16 @@ class Actor(ABC):
         """Take over what `weights` gave once."""
 
     def changed(self) -> None:
-        """To be called by whoever has written this actor's weights: an engine with a copy of them takes them over."""
+        """To be called by whoever has written this actor's weights: what is a copy of them is out of date."""
         return
 
     def close(self) -> None:
         """Give back what other processes or devices hold for this actor."""
         return
+
+    def undivided(self) -> Actor:
+        """The actor as this process alone would have it, to be copied from."""
+        return self
 
     @abstractmethod
     def freeze(self, *, still: bool = True) -> Actor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -82,30 +82,42 @@ class LanguageActor(TextActor):
                 "the last sync, and nobody said so. Whoever writes an actor's weights calls its `changed()` after that."
             )
 
-    def _generate(self, prompts: Sequence[Prompt]) -> tuple[list[Draw], list[Tensor | None]]:
-        """Draws with the trainer's figures, and for each the column `mismatch` where another engine drew it."""
+    def _generate(self, prompts: Sequence[Prompt]) -> list[Draw]:
+        """Draws with the trainer's figures."""
         if self.engine.exact:
             with self._mode():
-                return self.engine.generate(prompts), [None] * len(prompts)
+                return self.engine.generate(prompts)
         self._sync()
         draws = self.engine.generate(prompts)
         found = rescore(self, prompts, draws)
         if found:
             same_policy(found, self.engine.agreement)
-        out, gaps = [], []
-        for p, d, x in zip(prompts, draws, found, strict=True):
-            out.append(Draw(d.tokens, d.logp, x.logp, x.entropy, d.end))
-            # what is drawn greedily is no sample, so that there is nothing to weigh
-            gaps.append(x.mismatch if p.sampling.temperature > 0 else None)
-        return out, gaps
+        # what is drawn greedily is no sample, so that there is nothing to weigh
+        return [
+            Draw(d.tokens, d.logp, x.logp, x.entropy, d.end, x.mismatch if p.sampling.temperature > 0 else None)
+            for p, d, x in zip(prompts, draws, found, strict=True)
+        ]
 
     def sample(self, requests: Sequence[Request]) -> list[Segment]:
         """One segment a request, in order; equal contexts are prefilled once."""
+        return self.spoken(requests, self.draws(requests))
+
+    def around(self, module: Any) -> Self:
+        """The same actor about a copy of its module; its engine stays that of the first module."""
+        twin = super().around(module)
+        twin._head = twin._plain.get_output_embeddings()
+        return twin
+
+    def draws(self, requests: Sequence[Request]) -> list[Draw]:
+        """What the engine draws, one for each request."""
         prompts = [Prompt(tuple(_context(r.context)), _limited(r.sampling, self.max_tokens), r.seed) for r in requests]
-        draws, mismatches = self._generate(prompts)
+        return self._generate(prompts)
+
+    def spoken(self, requests: Sequence[Request], draws: Sequence[Draw]) -> list[Segment]:
+        """Draws as segments."""
         out = []
-        for request, d, mismatch in zip(requests, draws, mismatches, strict=True):
-            told = {} if mismatch is None else {"mismatch": mismatch}
+        for request, d in zip(requests, draws, strict=True):
+            told = {} if d.mismatch is None else {"mismatch": d.mismatch}
             out.append(
                 Segment(
                     d.tokens,

@@ -150,15 +150,15 @@ def wrap(model: Any, tokenizer: Any, setup: ModelSetup | None = None) -> Languag
                 '"sharpen[lora]"`, or train all weights.'
             ) from error
 
-        model = get_peft_model(
-            model,
-            LoraConfig(
-                r=setup.lora,
-                lora_alpha=setup.lora_alpha or 2 * setup.lora,
-                target_modules="all-linear",
-                task_type="CAUSAL_LM",
-            ),
+        config = LoraConfig(
+            r=setup.lora,
+            lora_alpha=setup.lora_alpha or 2 * setup.lora,
+            target_modules="all-linear",
+            task_type="CAUSAL_LM",
         )
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)  # adapters begin at random: the same for equal runs
+            model = get_peft_model(model, config)
     if setup.checkpointing:
         # renamed during transformers 5
         enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable

@@ -10,7 +10,7 @@ import contextlib
 import copy
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -73,6 +73,18 @@ class TextActor(Actor):
         """What it takes to wrap another model the same way."""
         names = ("rate", "max_context", "max_tokens", "compute", "adapter")
         return {n: getattr(self, n) for n in names}
+
+    def around(self, module: Any) -> Self:
+        """The same actor about a copy of its module, which shares all but that."""
+        twin = copy.copy(self)
+        twin.module = module
+        twin._plain = module.get_base_model() if hasattr(module, "get_base_model") else module
+        return twin
+
+    def blocks(self) -> list[nn.Module]:
+        """The layers of the model, as `transformers` names those that must stay in one piece."""
+        names = set(getattr(self._plain, "_no_split_modules", None) or ())
+        return [m for m in self._plain.modules() if type(m).__name__ in names]
 
     # ------------------------------------------------------------------ text
 

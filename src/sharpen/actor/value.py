@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, Self
 
 import torch
 from safetensors import SafetensorError
@@ -43,6 +44,12 @@ class ValueActor(TextActor):
         nn.init.zeros_(self.module["head"].bias)
         self.module.to(next(decoder.parameters()).device)
         self._kept = [n for n, p in self.module.named_parameters() if p.requires_grad]
+
+    def around(self, module: Any) -> Self:
+        """The same actor about a copy of its module."""
+        twin = super().around(module)
+        twin._plain = module["model"]
+        return twin
 
     def sample(self, requests: Sequence[Request]) -> list[Segment]:
         """Refused: it has no words."""

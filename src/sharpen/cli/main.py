@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from sharpen import __version__
-from sharpen.errors import SharpenError, near
+from sharpen.errors import Elsewhere, SharpenError, near
 
 COMMANDS = {
     "train": "train a model with a recipe; `sharpen train grpo` is the demo",
@@ -71,8 +71,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     are one paragraph on standard error, also with `--json`.
     """
     words = list(sys.argv[1:] if argv is None else argv)
+    speaks = os.environ.get("RANK", "0") == "0"  # of processes that have not met yet, one
     try:
         args = parsed(words)
+        if args.command != "train" and os.environ.get("WORLD_SIZE", "1") != "1":
+            raise SharpenError(f"`sharpen {args.command}` runs in one process. Start it without `torchrun`.")
+        speaks = True
         status: int = args.run(args) or 0
         sys.stdout.flush()
         return status
@@ -82,10 +86,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     except KeyboardInterrupt:
         return _say("stopped at once.", 130)
+    except Elsewhere:
+        return 2  # the process where it happened has told it
     except Exception as error:
         if "--traceback" in words:
             traceback.print_exc()
-        return _say(*_told(error))
+        text, status = _told(error)
+        return _say(text, status) if speaks else status
 
 
 def _say(text: str, status: int) -> int:

@@ -18,6 +18,7 @@ from sharpen.cli.tables import show_results
 from sharpen.errors import SharpenError
 from sharpen.loop import Trainer
 from sharpen.overrides import override
+from sharpen.parallel.group import joined
 from sharpen.recipe import Method
 from sharpen.run.directory import RunDir
 from sharpen.run.manifest import rebuild
@@ -53,19 +54,25 @@ def add_train(p: argparse.ArgumentParser) -> None:
 
 def run_train(args: argparse.Namespace) -> int:
     """Train, or explain what training would do."""
-    if args.resume:
-        recipe, setup, origin = _resumed(args)
-    else:
-        if not args.recipe:
-            raise SharpenError(
-                "`sharpen train` needs a recipe, like `sharpen train grpo`. `sharpen recipes` lists them."
-            )
-        recipe, setup = override(find_recipe(args.recipe), args.set), setup_of(args)
-        origin = {"recipe": args.recipe, "set": list(args.set)}
-    if args.dry_run:
-        return _explain(args, recipe, setup)
-    out = args.out or default_out(recipe, setup)
-    return _finish(args, lambda watcher: train(recipe, setup, out, resume=args.resume, watcher=watcher, origin=origin))
+    with joined() as world:
+        if args.resume:
+            recipe, setup, origin = _resumed(args)
+        else:
+            if not args.recipe:
+                raise SharpenError(
+                    "`sharpen train` needs a recipe, like `sharpen train grpo`. `sharpen recipes` lists them."
+                )
+            recipe, setup = override(find_recipe(args.recipe), args.set), setup_of(args)
+            origin = {"recipe": args.recipe, "set": list(args.set)}
+        if args.dry_run:
+            return _explain(args, recipe, setup) if world.main else 0
+        # the main process may have made the folder before another looks for one that is not there
+        out = args.out or Path(world.gather(str(default_out(recipe, setup)))[0])
+
+        def start(watcher: Watcher) -> Run:
+            return train(recipe, setup, out, resume=args.resume, watcher=watcher, origin=origin, world=world)
+
+        return _finish(args, start) if world.main else (start(Silent()), 0)[1]
 
 
 def _explain(args: argparse.Namespace, recipe: Method, setup: Setup) -> int:

@@ -41,7 +41,7 @@ class Verify(Part):
     def __call__(self, groups: list[Group], ctx: Ctx) -> list[Group]:
         """Traces keep rewards they already have, so that this may stand after each of several rollouts."""
         todo = [t for g in groups for t in g.traces if t.solved is None]
-        scores = ctx.task.verify_many([(t.problem, t) for t in todo])
+        scores = ctx.world.verify(ctx.task, [(t.problem, t) for t in todo])
         for trace, rewards in zip(todo, scores, strict=True):
             for spec in ctx.task.rewards:
                 trace.rewards[spec.name] = _valid(rewards[spec.name], spec.name, trace)

@@ -76,7 +76,7 @@ class MonteCarlo(Part):
             self.actor,
         )
         ends = [trace for (trace,) in runs]
-        right = [ctx.task.solved(r) for r in ctx.task.verify_many([(t.problem, t) for t in ends])]
+        right = [ctx.task.solved(r) for r in ctx.world.verify(ctx.task, [(t.problem, t) for t in ends])]
         ctx.cost.traces += len(ends)
         ctx.cost.verifier_calls += len(ends)
         shares = [sum(right[i : i + self.n]) / self.n for i in range(0, len(right), self.n)]

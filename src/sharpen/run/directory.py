@@ -26,7 +26,7 @@ import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from sharpen.errors import SharpenError
 from sharpen.run import checkpoint, lines, rollouts
@@ -36,6 +36,9 @@ from sharpen.types import Group
 
 class RunDir:
     """A run's folder. Make one with `create` or `open`; write to it only inside `with run.lock():`."""
+
+    writes: ClassVar[bool] = True
+    """Whether this process writes it (one of several that train together does)."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

@@ -45,12 +45,13 @@ def remembered(run: RunDir, recipe: Method) -> Iterator[None]:
         # on a full disk there may be no room for words either
         with contextlib.suppress(SharpenError, OSError):
             run.log(f"{datetime.now(UTC).isoformat(timespec='seconds')} {words}")
-            tell(run, findings(run, recipe))
+            if run.writes:
+                tell(run, findings(run, recipe))
         if isinstance(error, KeyboardInterrupt):
             raise Stopped(f"Stopped at once. {again(run)}") from error
         if isinstance(error, SharpenError):
             hint = "" if "--resume" in str(error) else f" {again(run)}"
-            raise SharpenError(f"{error}{hint}") from error
+            raise type(error)(f"{error}{hint}") from error
         raise
 
 

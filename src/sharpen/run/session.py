@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sharpen.actor.engine.choose import ready
+from sharpen.errors import SharpenError
 from sharpen.evaluation import Evaluation
 from sharpen.loop import Trainer
+from sharpen.parallel.group import joined
+from sharpen.parallel.world import World
 from sharpen.recipe import Method
 from sharpen.run.diagnose import Finding
 from sharpen.run.directory import RunDir
 from sharpen.run.ending import Stopped, again, remembered, stoppable
 from sharpen.run.measuring import Results
+from sharpen.run.onlooker import Onlooker
 from sharpen.run.origin import complete, same_recipe, told
 from sharpen.run.setup import Setup, Silent, Watcher, open_policy, open_task, serving
 from sharpen.run.telling import findings, tell
@@ -47,35 +52,63 @@ def train(
     resume: bool = False,
     watcher: Watcher | None = None,
     origin: dict[str, Any] | None = None,
+    world: World | None = None,
 ) -> Run:
     """Evaluate, train, evaluate again, and leave a run directory that tells everything.
 
     `origin` says how the recipe was named and changed on the command line, so that resuming finds it again. A finished
     run is not trained again: `resume=True` then gives its results.
 
+    Under `torchrun` the processes train together (`sharpen.parallel`), the main one writes, and each gives back the
+    same; `world` is theirs where the caller has joined them already.
+
     Raises SharpenError for whatever a user can mend, and Stopped after Ctrl-C; in both cases `resume=True` goes on
     from the last checkpoint as if nothing had happened.
     """
-    watcher = watcher or Silent()
+    with nullcontext(world) if world else joined() as here:
+        return _train(recipe, setup, out, resume, (watcher if here.main else None) or Silent(), origin, here)
+
+
+def _train(
+    recipe: Method,
+    setup: Setup,
+    out: Path,
+    resume: bool,
+    watcher: Watcher,
+    origin: dict[str, Any] | None,
+    world: World,
+) -> Run:
     if resume:
         there = RunDir.open(out)
         same_recipe(there, recipe)
         if complete(there):
             watcher.message(f"The run in {out} is finished; nothing was trained.")
             return finished(there, recipe)
-    else:
+    elif world.main:
         RunDir.vacant(out)
-    trackers = [tracker(name, out) for name in setup.trackers]
+    trackers = [tracker(name, out) for name in setup.trackers if world.main]
     task = open_task(setup)
-    policy = open_policy(setup, task, watcher)
+    if world.size > 1 and setup.engine != "local":
+        raise SharpenError(
+            f"`--engine {setup.engine}` serves one process, and this run has {world.size}. Leave the option out: each "
+            "process draws its share by itself. Or start the run without `torchrun`."
+        )
+    policy = world.first(lambda: open_policy(setup, task, watcher))
     ready(setup.engine, policy)
+    policy = world.spread(policy)
     trainer = Trainer(recipe, task, policy, seed=setup.seed, micro_tokens=setup.micro_tokens)
-    run = RunDir.open(out) if resume else RunDir.create(out, told(recipe, setup, origin, policy.max_tokens))
-    with run.lock(), remembered(run, recipe), serving(policy, setup, run.path):
+
+    def folder() -> RunDir:
+        if not world.main:
+            return Onlooker.open(out)
+        return RunDir.open(out) if resume else RunDir.create(out, told(recipe, setup, origin, policy.max_tokens))
+
+    run = world.first(folder)
+    with run.lock(), remembered(run, recipe), world.together(), serving(policy, setup, run.path):
         results = Results(run)
         if not results.has("before"):
             results.add("before", trainer, setup, watcher)
-        last = run.newest() if resume else None
+        last = world.first(run.newest) if resume else None
         if last is not None:
             trainer.load(last[1])
         run.rewind(trainer.ctx.step)
@@ -85,8 +118,9 @@ def train(
         for name, actor in trainer.trained().items():
             run.put_actor(name, actor.export)
         run.put_policy(policy.export)
-        tell(run, findings(run, recipe))
-        return finished(run, recipe)
+        if run.writes:
+            tell(run, findings(run, recipe))
+        return world.first(lambda: finished(run, recipe))
 
 
 def iterate(trainer: Trainer, run: RunDir, setup: Setup, watcher: Watcher, trackers: Sequence[Tracker] = ()) -> None:
@@ -116,10 +150,11 @@ def iterate(trainer: Trainer, run: RunDir, setup: Setup, watcher: Watcher, track
                 for t in begun:
                     t.log(done.step, done.metrics)
                 watcher.update(done.step + 1, done.metrics, speed)
-                stop = stopping()
+                stop = any(trainer.ctx.world.gather(stopping()))
                 if trainer.ctx.step % setup.checkpoint_every == 0 or trainer.done or stop:
                     run.save(trainer.ctx.step, trainer.state())
                 if stop:
+                    trainer.ctx.world.gather(None)  # the checkpoint is written when any process says so
                     raise Stopped(
                         f"Stopped after iteration {trainer.ctx.step} of {total}; nothing is lost. {again(run)}"
                     )

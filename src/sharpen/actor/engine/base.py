@@ -34,7 +34,8 @@ class Draw:
     `tokens int64[n]` include the end token if one was drawn. `logp float32[n]` is under the distribution drawn from:
     temperature, top-k, top-p, renormalised; 0 at temperature 0. `logp_full` and `entropy float32[n]` are of the whole
     softmax at that temperature (temperature 1 where it is 0): what a trainer computes; NaN where the engine does not
-    know them. `end` is `stop` after an end token or a stop string, and `length` at a limit.
+    know them. `end` is `stop` after an end token or a stop string, and `length` at a limit. `mismatch float32[n]`,
+    where the trainer scored again what another engine drew, is the trainer's log-prob less that engine's.
     """
 
     tokens: Tensor
@@ -42,6 +43,7 @@ class Draw:
     logp_full: Tensor
     entropy: Tensor
     end: Literal["stop", "length"]
+    mismatch: Tensor | None = None
 
 
 class Engine(ABC):
