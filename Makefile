@@ -34,5 +34,8 @@ types: $(SETUP)
 docs: $(SETUP)  ## the documentation site, in site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
+bench: $(SETUP)  ## the benchmarks, into benchmarks/RESULTS.md (with TRL where it is installed)
+	cd benchmarks && for b in grpo sampling search results; do ../$(BIN)/python $$b.py || exit 1; done
+
 clean:
 	rm -rf $(VENV) site .mypy_cache .ruff_cache .pytest_cache .coverage

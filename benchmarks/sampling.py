@@ -10,49 +10,20 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable
 from typing import Any
 
+import common
 import torch
-from transformers import Qwen3Config, Qwen3ForCausalLM
+from common import Times, turns
 
 from sharpen.actor.engine import local
-from sharpen.actor.engine.local import LocalEngine, Prompt
+from sharpen.actor.engine.base import Prompt
+from sharpen.actor.engine.local import LocalEngine
 from sharpen.types import Sampling
 
 
-def model_of(hidden: int, layers: int, inner: int, vocab: int) -> Any:
-    """A Qwen3 with fresh weights and heads of 32."""
-    torch.manual_seed(0)
-    config = Qwen3Config(
-        vocab_size=vocab,
-        hidden_size=hidden,
-        intermediate_size=inner,
-        num_hidden_layers=layers,
-        num_attention_heads=hidden // 32,
-        num_key_value_heads=max(1, hidden // 64),
-        head_dim=32,
-        max_position_embeddings=512,
-        tie_word_embeddings=True,
-        bos_token_id=None,
-        eos_token_id=None,
-        pad_token_id=0,
-    )
-    return Qwen3ForCausalLM(config).eval()
-
-
-def seconds(work: Callable[[], int], tokens: int) -> float:
-    """How long `work` takes; it says how many tokens it drew, which must be `tokens`."""
-    start = time.perf_counter()
-    drawn = work()
-    took = time.perf_counter() - start
-    if drawn != tokens:
-        raise RuntimeError(f"drew {drawn} tokens, not {tokens}")
-    return took
-
-
-def compare(name: str, model: Any, texts: list[tuple[int, ...]], samples: int, length: int, repeats: int) -> None:
-    """Print the least time of both and their ratio."""
+def compare(model: Any, texts: list[tuple[int, ...]], samples: int, length: int, repeats: int) -> dict[str, Times]:
+    """The times of both."""
     engine = LocalEngine(model, end_tokens=frozenset(), pad_token=0, max_context=512, decode=lambda tokens: "")
     prompts = [
         Prompt(t, Sampling(max_tokens=length), i * samples + j) for i, t in enumerate(texts) for j in range(samples)
@@ -61,23 +32,21 @@ def compare(name: str, model: Any, texts: list[tuple[int, ...]], samples: int, l
     ids = torch.tensor([[0] * (width - len(p.tokens)) + list(p.tokens) for p in prompts])
     mask = (ids != 0).long()
 
-    def ours() -> int:
-        return sum(len(d.tokens) for d in engine.generate(prompts))
+    def ours() -> None:
+        drawn = sum(len(d.tokens) for d in engine.generate(prompts))
+        assert drawn == len(prompts) * length
 
-    def theirs() -> int:
+    def theirs() -> None:
         out = model.generate(
             ids, attention_mask=mask, do_sample=True, top_k=0, top_p=1.0, temperature=1.0, max_new_tokens=length
         )
-        return int(out[:, width:].numel())
+        assert out[:, width:].numel() == len(prompts) * length
 
-    total = len(prompts) * length
-    times = [(seconds(ours, total), seconds(theirs, total)) for _ in range(repeats + 1)][1:]
-    a, b = min(t[0] for t in times), min(t[1] for t in times)
-    print(f"{name}: ours {a:.3f} s ({total / a:,.0f} tokens/s), generate {b:.3f} s, ratio {b / a:.2f}")
+    return turns({"sharpen": ours, "generate": theirs}, repeats)
 
 
-def dropping(model: Any, texts: list[tuple[int, ...]], samples: int, length: int) -> None:
-    """Print the share of a call that goes into dropping rows that ended, with lengths spread evenly up to `length`."""
+def dropping(model: Any, texts: list[tuple[int, ...]], samples: int, length: int) -> str:
+    """The share of a call that goes into dropping rows that ended, with lengths spread evenly up to `length`."""
     engine = LocalEngine(model, end_tokens=frozenset(), pad_token=0, max_context=512, decode=lambda tokens: "")
     prompts = [
         Prompt(t, Sampling(max_tokens=1 + (i * samples + j) * 37 % length), i * samples + j)
@@ -101,7 +70,7 @@ def dropping(model: Any, texts: list[tuple[int, ...]], samples: int, length: int
     finally:
         local._Decoding.drop = drop  # type: ignore[method-assign]
     fed = sum(p.sampling.max_tokens - 1 for p in prompts)
-    print(
+    return (
         f"uneven lengths: {took:.3f} s, dropping rows {spent[0]:.3f} s of it: {1e6 * spent[0] / len(prompts):.0f} us "
         f"a sample, where computing a row for one more token takes {1e6 * (took - spent[0]) / fed:.0f} us"
     )
@@ -115,13 +84,36 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     g = torch.Generator().manual_seed(0)
-    for hidden, layers, inner, prompts, samples, length in ((128, 4, 512, 8, 16, 64), (96, 3, 192, 32, 16, 32)):
-        model = model_of(hidden, layers, inner, 512)
-        size = sum(p.numel() for p in model.parameters()) / 1e6
-        texts = [tuple(torch.randint(1, 512, (20 + i % 8,), generator=g).tolist()) for i in range(prompts)]
-        name = f"{size:.2f} M parameters, {prompts} prompts x {samples} samples x {length} tokens"
-        compare(name, model, texts, samples, length, args.repeats)
-        dropping(model, texts, samples, length)
+    rows, notes, figures = [], [], {}
+    for size, prompts, samples, length in (
+        (common.NANO, 8, 16, 64),
+        (common.NANO, 32, 16, 32),
+        (common.SMALL, 8, 16, 64),
+    ):
+        model = size.model().eval()
+        model.generation_config.eos_token_id = None
+        texts = [tuple(torch.randint(3, 512, (20 + i % 8,), generator=g).tolist()) for i in range(prompts)]
+        times = compare(model, texts, samples, length, args.repeats)
+        name = f"{size.name}, {prompts} x {samples} x {length}"
+        speed = f"{prompts * samples * length / times['sharpen'].middle:,.0f}"
+        rows.append(
+            [name, *(t.text() for t in times.values()), speed, common.ratio(times["generate"], times["sharpen"])]
+        )
+        notes.append(f"- {name}, {dropping(model, texts, samples, length)}.")
+        figures[name] = {n: t.seconds for n, t in times.items()}
+    head = [
+        "parameters, prompts x samples x tokens",
+        "sharpen",
+        "generate",
+        "our tokens a second",
+        "generate over ours",
+    ]
+    text = (
+        common.table(head, rows)
+        + "\n\nBoth in float32; ours returns log-probs and entropies besides.\n\n"
+        + "\n".join(notes)
+    )
+    common.keep("sampling", "Sampling", text, figures)
 
 
 if __name__ == "__main__":
