@@ -7,7 +7,7 @@ import torch
 
 from second import CopyEngine
 from sharpen.actor.base import Request
-from sharpen.actor.engine.proof import fingerprint, fingerprints, same_weights
+from sharpen.actor.engine.proof import Rescored, fingerprint, fingerprints, same_policy, same_weights
 from sharpen.ctx import Ctx
 from sharpen.errors import SharpenError
 from sharpen.loop import Trainer
@@ -168,8 +168,20 @@ def test_an_engine_that_lies_about_its_weights_is_found_out_by_its_log_probs():
     actor.sample(requests(actor))
     engine.deaf = engine.lying = True
     actor.load_weights({n: 1.5 * w for n, w in actor.weights().items()})
-    with pytest.raises(SharpenError, match=r"does not draw from the trainer's policy: .* \(limit 0.0001, largest"):
+    with pytest.raises(SharpenError, match=r"does not draw from the trainer's policy: .* \(limit 0.00019, largest"):
         actor.sample(requests(actor))
+
+
+def test_the_limit_is_for_64_tokens_and_wider_for_fewer():
+    def rescored(gap, n):
+        return Rescored(torch.zeros(n), torch.zeros(n), torch.full((n,), -gap))
+
+    assert same_policy([rescored(0.03, 40), rescored(0.01, 40)], 0.02) == pytest.approx(0.02)
+    assert same_policy([rescored(0.15, 1)], 0.02) == pytest.approx(0.15)
+    with pytest.raises(SharpenError, match=r"differ from the trainer's by 0.17 on average \(limit 0.16, largest 0.17"):
+        same_policy([rescored(0.17, 1)], 0.02)
+    with pytest.raises(SharpenError, match=r"by nan on average \(limit 0.02"):
+        same_policy([rescored(float("nan"), 100)], 0.02)
 
 
 def test_another_arithmetic_is_measured_within_the_limit():

@@ -42,6 +42,7 @@ CHARTS = (
     ("Entropy", "nats a token", (("entropy", "entropy"),)),
     ("KL to reference", "nats a token", (("kl", "kl"),)),
     ("Gradient norm", "", (("grad_norm", "gradient norm"),)),
+    ("Engine against trainer", "nats a token", (("engine/gap", "mean difference of log-probs"),)),
 )
 """Curves after those of the rewards: title, unit, and metrics with the names they go by."""
 

@@ -51,7 +51,8 @@ class Engine(ABC):
 
     `exact`: it samples from the trainer's own parameters in the trainer's own arithmetic. Any other engine holds a
     copy of the weights; its samples are scored again by the trainer,
-    and the log-probs of both may differ by `agreement` in the mean over the tokens of a call (in absolute value).
+    and the log-probs of both may differ by `agreement` in the mean over the tokens of a call (in absolute value; more
+    where these are few, see `sharpen.actor.engine.proof.same_policy`).
     """
 
     exact: bool = False

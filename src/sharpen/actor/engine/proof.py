@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 CHUNK = 2**22
 """Numbers whose bits are looked at at once."""
 
+ENOUGH = 64
+"""Tokens from which on the mean of a call is held to the stated limit."""
+
 BITS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 ODD = -7046029254386353131
 """2^64 over the golden ratio, as a signed number: multiples of it spread over all 64 bits."""
@@ -112,9 +115,13 @@ def rescore(actor: LanguageActor, prompts: Sequence[Prompt], draws: Sequence[Dra
 
 
 def same_policy(found: Sequence[Rescored], limit: float) -> float:
-    """The mean absolute mismatch over the tokens of one call; SharpenError where it is over `limit`."""
+    """The mean absolute mismatch over the tokens of one call; SharpenError where it is over `limit`.
+
+    The limit is for `ENOUGH` tokens or more; for n of them it is sqrt(ENOUGH / n) as high: means of few scatter more.
+    """
     gaps = torch.cat([x.mismatch for x in found]).abs()
     mean = float(gaps.mean())
+    limit *= max(1.0, ENOUGH / len(gaps)) ** 0.5
     if not mean <= limit:
         raise SharpenError(
             f"The engine does not draw from the trainer's policy: its log-probs of the {len(gaps)} tokens it has just "
