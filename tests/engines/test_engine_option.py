@@ -69,3 +69,12 @@ def test_the_engine_is_part_of_the_setup_and_not_of_what_a_run_is_measured_with(
     measured = setup_to_measure("m", ModelSetup(), "chain", {}, {}, "vllm-server")
     assert measured.engine == "vllm-server"
     assert setup_to_measure("m", ModelSetup(), "chain", {}, {}).engine == "local"
+
+
+def test_a_run_from_before_engines_drew_locally():
+    plain = describe(Setup(seed=7))
+    del plain["fields"]["engine"]
+    assert setup_from(plain) == Setup(seed=7)
+    del plain["fields"]["seed"]
+    with pytest.raises(SharpenError, match="lacks seed"):
+        setup_from(plain)

@@ -64,8 +64,14 @@ Shows = Literal["iterations", "loss", "accuracy"]
 """What a phase of a run reports at each step: all metrics of an iteration, a loss, or a share of right answers."""
 
 
+NEWER = {"engine": "local"}
+"""Options that runs of earlier versions do not have, and what they did."""
+
+
 def setup_from(plain: Any) -> Setup:
-    """The setup that a manifest holds as JSON. Raises SharpenError for one that is not of this version."""
+    """The setup that a manifest holds as JSON. Raises SharpenError for one that is not of this version or before."""
+    if isinstance(plain, dict) and isinstance(plain.get("fields"), dict):
+        plain = plain | {"fields": NEWER | plain["fields"]}
     found = rebuild(plain, classes=(Setup, ModelSetup))
     assert isinstance(found, Setup)
     return found
