@@ -32,7 +32,7 @@ from sharpen.task.taste import Taste
 from test_learner import PPO, Drift, Spread, traces
 from toy import Copy, nano_actor
 
-HALF, WHOLE = 2, 4
+HALF, WHOLE = 2, 3
 """Iterations before a checkpoint, and in all."""
 
 STEPS = ("--set", "Loop.iterations=4", "--checkpoint-every", "2", "--device", "cpu")

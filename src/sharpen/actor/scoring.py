@@ -10,6 +10,7 @@ from torch import Tensor
 from sharpen.actor.base import Actor
 from sharpen.batching import pack
 from sharpen.parallel.deal import deal
+from sharpen.parallel.world import ALONE, World
 from sharpen.types import Trace
 
 AT_ONCE = 16384
@@ -21,7 +22,9 @@ def scores(actor: Actor, traces: Sequence[Trace], want: str = "score", tokens: i
     """An extra (or `logp`) at every trained atom, `float32[trace.length]` for each trace, on the CPU."""
     out = [torch.zeros(0)] * len(traces)
     some = [i for i, t in enumerate(traces) if t.length]
-    world, actor = actor.world, actor.undivided()
+    world: World = getattr(actor, "world", ALONE)  # whatever can score will do here, an actor or not
+    if world.size > 1:
+        actor = actor.undivided()
     shares = deal([actor.size(traces[i]) for i in some], world.size)
     mine = [some[k] for k in shares[world.rank]]
     for micro in pack([[k] for k in range(len(mine))], [actor.size(traces[i]) for i in mine], tokens):

@@ -106,13 +106,13 @@ class Group(World):
         return whole.cpu() if self.main else whole.new_empty(0, device="cpu")
 
     def like(self, tensor: Tensor, parameter: Tensor) -> Tensor:
-        """The piece that `parameter` (sharded) has of a tensor of its shape; scalars are everybody's."""
+        """The piece that a sharded parameter has of the main process's tensor; what has not its shape is for all."""
         from torch.distributed.tensor import DTensor, distribute_tensor
 
         if not isinstance(parameter, DTensor) or tensor.shape != parameter.shape:
             return tensor
         mesh, placements = parameter.device_mesh, parameter.placements
-        return distribute_tensor(tensor.to(parameter.device), mesh, placements, src_data_rank=None)
+        return distribute_tensor(tensor.to(parameter.device), mesh, placements)
 
     def settle(self, tensor: Tensor) -> None:
         """Fresh adapters, say, begin at random."""
