@@ -9,6 +9,7 @@ from command import SMALL, Said, refused
 from sharpen import api
 from sharpen.cli.main import main
 from sharpen.errors import SharpenError
+from sharpen.run.manifest import describe
 from sharpen.run.setup import Setup, setup_from, setup_to_measure
 from toy import nano_actor
 
