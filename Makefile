@@ -34,7 +34,7 @@ types: $(SETUP)
 docs: $(SETUP)  ## the documentation site, in site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
-bench: $(SETUP)  ## the benchmarks, into benchmarks/RESULTS.md (with TRL where it is installed)
+bench: $(SETUP)  ## the benchmarks, into benchmarks/RESULTS.md (next to TRL where `pip install -e .[bench]` was)
 	cd benchmarks && for b in grpo sampling search results; do ../$(BIN)/python $$b.py || exit 1; done
 
 clean:

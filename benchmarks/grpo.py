@@ -72,7 +72,7 @@ def ours(size: common.Size, recipe: Recipe, prompts: int, samples: int, length: 
     )
     actor.engine.end_tokens = frozenset()
     plain = override(recipe, (f"Loop.problems={prompts}", f"Sample.n={samples}", "Loop.iterations=100000"))
-    return Trainer(plain, Even(), actor, micro_tokens=2**15)
+    return Trainer(plain, Even(), actor)
 
 
 def theirs(size: common.Size, prompts: int, samples: int, length: int, steps: int, **how: Any) -> Callable[[], float]:

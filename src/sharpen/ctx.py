@@ -56,7 +56,7 @@ class Ctx:
         task: Task,
         actors: dict[str, Actor],
         seed: int = 0,
-        micro_tokens: int = 16384,
+        micro_tokens: int = 8192,
         world: World = ALONE,
     ) -> None:
         self.recipe = recipe

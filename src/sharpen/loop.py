@@ -40,7 +40,7 @@ class Trainer:
     With a policy that several processes share (`sharpen.parallel`) each of them has a Trainer, and all do the same.
     """
 
-    def __init__(self, method: Method, task: Task, policy: Actor, *, seed: int = 0, micro_tokens: int = 16384) -> None:
+    def __init__(self, method: Method, task: Task, policy: Actor, *, seed: int = 0, micro_tokens: int = 8192) -> None:
         self.method = method
         self.phases = recipes_of(method)
         for recipe in self.phases:

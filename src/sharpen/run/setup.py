@@ -38,7 +38,7 @@ class Setup:
     reward_timeout: float = 10.0
     reward_workers: int = 1
     seed: int = 0
-    micro_tokens: int = 16384
+    micro_tokens: int = 8192
     eval_problems: int = 128
     eval_samples: int = 16
     checkpoint_every: int = 25
