@@ -164,9 +164,7 @@ class LanguageActor(TextActor):
         """What stands before each trained atom: hidden states with the output embedding, or logits without one."""
         with self._mode():
             if self._direct:
-                hidden = self._plain.get_decoder()(input_ids=d["ids"], use_cache=False).last_hidden_state
-                picked = hidden.flatten(0, 1).index_select(0, d["where"])
-                return picked, self._head.weight, getattr(self._head, "bias", None)
+                return self.states(d), self._head.weight, getattr(self._head, "bias", None)
             logits = self.module(input_ids=d["ids"], use_cache=False).logits
             return logits.flatten(0, 1).index_select(0, d["where"]), None, None
 

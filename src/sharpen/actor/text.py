@@ -16,7 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from sharpen.actor.base import Actor
+from sharpen.actor.engine.causal import FULL, attention_kinds
 from sharpen.actor.precision import attend_in_float32, autocasts, rounded
+from sharpen.actor.prefix import hidden_states, shared
 from sharpen.errors import SharpenError
 from sharpen.types import Batch, Problem, Segment, Sets, Trace, opening
 
@@ -55,6 +57,7 @@ class TextActor(Actor):
         if compute != torch.float32:
             attend_in_float32(self._plain)
         self._ends = end_tokens(self._plain, tokenizer)
+        self._full = attention_kinds(self._plain, self._plain.config.get_text_config(decoder=True)) == (FULL,)
         self._prompts: dict[Any, Tensor] = {}
         # a frozen copy trains nothing and still has these weights to hand over
         self._kept = [n for n, p in model.named_parameters() if p.requires_grad]
@@ -187,8 +190,9 @@ class TextActor(Actor):
         where: list[Tensor] = []
         trained: list[Segment] = []
         owner: list[int] = []
+        start, ends = [], []
         for r, (b, row) in enumerate(rows):
-            at = 0
+            at, first = 0, -1
             for s in row:
                 n = len(s)
                 ids[r, at : at + n] = s.atoms
@@ -197,10 +201,14 @@ class TextActor(Actor):
                         raise SharpenError(
                             f"A trace of {traces[b].problem.key!r} begins with a trained token; give it a prompt."
                         )
+                    first = at if first < 0 else first
                     where.append(torch.arange(r * width + at - 1, r * width + at - 1 + n))
                     trained.append(s)
                     owner.append(b)
                 at += n
+            # of a row that nobody trains on, nothing need be computed
+            start.append(1 if first < 0 else first)
+            ends.append(1 if first < 0 else at)
         lengths = torch.tensor([len(s) for s in trained], dtype=torch.long)
         heat = [s.drawn.temperature if s.drawn and s.drawn.temperature > 0 else 1.0 for s in trained]
         index = torch.cat(where) if where else torch.zeros(0, dtype=torch.long)
@@ -213,11 +221,28 @@ class TextActor(Actor):
             {
                 "ids": ids,
                 "where": index,
+                "start": torch.tensor(start),
+                "ends": torch.tensor(ends),
                 "targets": torch.cat([s.atoms for s in trained]) if trained else index,
                 "temperature": torch.tensor(heat, dtype=torch.float32).repeat_interleave(lengths),
             },
             sets,
         )
+
+    def states(self, d: dict[str, Tensor], shifts: Sequence[int] = (0,)) -> Tensor:
+        """The last hidden states before each of N trained atoms, or so many places behind that, `[shifts * N, H]`.
+
+        `d` is a batch's data. Prompts that several rows share are computed once where that saves enough.
+        """
+        decoder, ids = self._plain.get_decoder(), d["ids"]
+        where = torch.cat([d["where"] + shift for shift in shifts])
+        if self._full and len(where) and not autocasts(self.module):
+            how = shared(ids, d["start"], d["ends"])
+            if how is not None:
+                states: Tensor = hidden_states(decoder, how, where, ids.shape[1])
+                return states
+        hidden: Tensor = decoder(input_ids=ids, use_cache=False).last_hidden_state
+        return hidden.flatten(0, 1).index_select(0, where)
 
     @contextlib.contextmanager
     def _mode(self) -> Iterator[None]:

@@ -61,15 +61,12 @@ class ValueActor(TextActor):
         if unknown:
             raise SharpenError(f"A value model cannot score {', '.join(sorted(unknown))}; it knows: value, score.")
         device = next(self.module.parameters()).device
-        ids, where = batch.data["ids"].to(device), batch.data["where"].to(device)
+        d = {k: v.to(device) for k, v in batch.data.items()}
+        shifts, names = {"value": 0, "score": 1}, list(dict.fromkeys(wants)) or ["value"]
         with self._mode():
-            hidden = self._plain.get_decoder()(input_ids=ids, use_cache=False).last_hidden_state.flatten(0, 1)
-        head = self.module["head"]
-        extra = {
-            name: head(hidden.index_select(0, where + shift).float()).squeeze(-1).cpu()
-            for name, shift in (("value", 0), ("score", 1))
-            if name in wants
-        }
+            states = self.states(d, [shifts[name] for name in names])
+        said = self.module["head"](states.float()).squeeze(-1).cpu()
+        extra = dict(zip(names, torch.chunk(said, len(names)), strict=True))
         return Scored(torch.zeros(len(batch)), extra)
 
     def freeze(self, *, still: bool = True) -> ValueActor:

@@ -40,7 +40,7 @@ class CausalModel:
         self.pad_token = pad_token
         self.head = _output_head(model)
         config = model.config.get_text_config(decoder=True)
-        self.kinds = _attention_kinds(model, config)
+        self.kinds = attention_kinds(model, config)
         self.window = int(config.sliding_window) if SLIDING in self.kinds else 0
 
     @property
@@ -145,7 +145,7 @@ def _output_head(model: Any) -> nn.Module:
     return head
 
 
-def _attention_kinds(model: Any, config: Any) -> tuple[str, ...]:
+def attention_kinds(model: Any, config: Any) -> tuple[str, ...]:
     """Which masks the model takes; refuses what a mask over a full cache cannot express."""
     name = type(model).__name__
     base = model.get_base_model() if hasattr(model, "get_base_model") else model
