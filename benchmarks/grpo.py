@@ -154,13 +154,11 @@ class Parts:
 def products(model: Any, prompts: int, samples: int, length: int) -> dict[str, float]:
     """Floating-point operations of the matrix products with weights, which are most: 2 a weight and token forward.
 
-    Prompts are read once each when sampling, and with every sample in the update, forward and twice backward.
+    Prompts are read once each, in the update forward and twice backward.
     """
-    weights = common.parameters(model)
-    return {
-        "sampling": 2 * weights * prompts * (24 + samples * length),
-        "update": 6 * weights * prompts * samples * (24 + length),
-    }
+    tokens = prompts * (24 + samples * length)
+    forward = 2 * common.parameters(model) * tokens
+    return {"sampling": forward, "update": 3 * forward}
 
 
 def main() -> None:

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from sharpen.actor import text
 from sharpen.batching import connected, pack
 from sharpen.core import Part
 from sharpen.ctx import Ctx
@@ -92,8 +93,15 @@ TERMS = {
 }
 
 
+@pytest.fixture
+def whole_rows(monkeypatch):
+    """Each row goes through the model with its prompt: norms are in float32, so sharing prompts rounds otherwise."""
+    monkeypatch.setattr(text, "shared", lambda *rows: None)
+
+
 @pytest.mark.parametrize("name", TERMS)
 @pytest.mark.parametrize("credit", [True, False])
+@pytest.mark.usefixtures("whole_rows")
 def test_one_micro_batch_and_many_give_the_same_gradient(name, credit):
     actor = nano_actor()
     actor.module.double()
@@ -110,6 +118,7 @@ def test_one_micro_batch_and_many_give_the_same_gradient(name, credit):
             assert same[key] == pytest.approx(figures[key], rel=1e-6, abs=1e-9), key
 
 
+@pytest.mark.usefixtures("whole_rows")
 def test_pairs_are_never_split():
     actor = nano_actor()
     actor.module.double()
@@ -252,6 +261,18 @@ def test_no_gradient_is_noticed():
     actor = nano_actor()
     with pytest.raises(SharpenError, match="No gradient reached the weights in update 'u'"):
         gradient((Term(Cut()),), traces(actor, [3, 4]), actor, 10**6)
+
+
+def test_a_loss_at_rest_has_lost_no_gradient():
+    """All answers of a group alike and in balance: a square at its optimum, 0 with a gradient of 0."""
+
+    class Rest(NLL):
+        def __call__(self, new, batch):
+            return (new.logp - new.logp.detach()) ** 2
+
+    actor = nano_actor()
+    _, figures = gradient((Term(Rest()),), traces(actor, [3, 4]), actor, 10**6)
+    assert figures["grad_norm"] == 0.0
 
 
 def test_a_ratio_of_atoms_with_unknown_origin_is_refused():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -20,6 +20,10 @@ from sharpen.tally import Gap, Tally
 from sharpen.types import Batch, Group, Scored, Sets, Trace
 
 __all__ = ["Gap", "Learner"]
+
+
+REST = 1e-9
+"""A loss that is nearer to 0 than this may well have no gradient."""
 
 
 class Learner:
@@ -145,7 +149,7 @@ class Learner:
         ctx.cost.trained_tokens += tally.atoms
         if "agreement" not in ctx.recipe.waive:
             tally.gap.check(self.actor.agreement, ctx)
-        self._apply(ctx, heard=bool(bundles) and first and self._credited(whole))
+        self._apply(ctx, heard=bool(bundles) and first and self._credited(whole, tally.sums))
         for label, total in tally.sums.items():
             ctx.log(f"loss/{label}", total)
 
@@ -214,13 +218,16 @@ class Learner:
             heard[whole.trace[whole.cols[gate] != 0]] = True
         return [[i] for i in range(len(rows)) if heard[i]]
 
-    def _credited(self, whole: Batch) -> bool:
-        """Whether a gradient is to be expected: a term that credit switches on has some, or none is of that kind.
+    def _credited(self, whole: Batch, losses: Mapping[str, float]) -> bool:
+        """Whether a gradient is to be expected: a term that credit switches on has some; or none is of that kind, and
+        their values are not at rest at 0, as those of squares are at their optimum.
 
         (A KL term alone has none as long as the policy is its reference.)
         """
         gates = [g for t in self.update.terms if (g := t.loss.silent_where) is not None]
-        return not gates or any(bool((whole.cols[g] != 0).any()) for g in gates)
+        if not gates:
+            return any(abs(x) > REST for x in losses.values())
+        return any(bool((whole.cols[g] != 0).any()) for g in gates)
 
     # ------------------------------------------------------------------ checks and figures
 
