@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import gc
 import json
 import os
@@ -16,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
+from sharpen.actor.nano import character_tokenizer
 
 LETTERS = [chr(i) for i in (*range(32, 127), *range(0x4E00, 0x4E00 + 413))]
 """508 characters: each is a token, so that text drawn at random survives the way to text and back."""
@@ -64,23 +67,9 @@ SMALL = Size("6.6 M", 256, 8, 1024, 8, 4)
 
 def tokenizer() -> Any:
     """A character a token, 512 of them, and the plainest chat template."""
-    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
-    from transformers import PreTrainedTokenizerFast
-
-    words = {c: i for i, c in enumerate(["<pad>", "<bos>", "<eos>", "<unk>", *LETTERS])}
-    made = Tokenizer(models.WordLevel(words, unk_token="<unk>"))
-    made.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
-    made.decoder = decoders.Fuse()
-    return PreTrainedTokenizerFast(
-        tokenizer_object=made,
-        pad_token="<pad>",
-        bos_token="<bos>",
-        eos_token="<eos>",
-        unk_token="<unk>",
-        chat_template="{% for m in messages %}{{ m['content'] }}{% endfor %}",
-        clean_up_tokenization_spaces=False,
-        padding_side="left",
-    )
+    made = character_tokenizer(LETTERS, "{% for m in messages %}{{ m['content'] }}{% endfor %}")
+    made.padding_side = "left"
+    return made
 
 
 def parameters(model: Any) -> int:
@@ -154,6 +143,16 @@ def peak_memory() -> float:
     """The most memory that this process has had at once, in MiB."""
     scale = 1024 if sys.platform != "darwin" else 1024**2
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / scale
+
+
+def asked(about: str | None, repeats: int) -> int:
+    """How often each side takes its turn, as the command line says; its number of threads is set."""
+    parser = argparse.ArgumentParser(description=about)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--repeats", type=int, default=repeats)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    return int(args.repeats)
 
 
 # ------------------------------------------------------------------ what is told

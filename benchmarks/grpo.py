@@ -8,7 +8,6 @@ TRL only our own times are shown.
 
 from __future__ import annotations
 
-import argparse
 import logging
 import random
 import tempfile
@@ -163,11 +162,7 @@ def products(model: Any, prompts: int, samples: int, length: int) -> dict[str, f
 
 def main() -> None:
     """The comparison and the parts."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--repeats", type=int, default=5)
-    args = parser.parse_args()
-    torch.set_num_threads(args.threads)
+    repeats = common.asked(__doc__, 5)
     size = common.NANO
     recipe = override(dr_grpo, ("GroupNorm.scale=std", "Term.mean_over=trace"))
     work = (PROMPTS, SAMPLES, LENGTH)
@@ -187,7 +182,7 @@ def main() -> None:
         warnings.simplefilter("ignore")
         sides["TRL, float32"] = theirs(size, *work, steps + 1, bf16=False, gradient_checkpointing=False)
         sides["TRL, its defaults"] = theirs(size, *work, steps + 1)
-    times = common.turns(sides, args.repeats)
+    times = common.turns(sides, repeats)
     rows = [
         [name, t.text(), *(common.ratio(t, times[f"sharpen, {d}"]) for d in ("float32", "bfloat16"))]
         for name, t in times.items()

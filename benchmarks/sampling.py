@@ -8,7 +8,6 @@ takes when samples end at different lengths.
 
 from __future__ import annotations
 
-import argparse
 import time
 from typing import Any
 
@@ -78,11 +77,7 @@ def dropping(model: Any, texts: list[tuple[int, ...]], samples: int, length: int
 
 def main() -> None:
     """Both sizes of model."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--repeats", type=int, default=3)
-    args = parser.parse_args()
-    torch.set_num_threads(args.threads)
+    repeats = common.asked(__doc__, 3)
     g = torch.Generator().manual_seed(0)
     rows, notes, figures = [], [], {}
     for size, prompts, samples, length in (
@@ -93,7 +88,7 @@ def main() -> None:
         model = size.model().eval()
         model.generation_config.eos_token_id = None
         texts = [tuple(torch.randint(3, 512, (20 + i % 8,), generator=g).tolist()) for i in range(prompts)]
-        times = compare(model, texts, samples, length, args.repeats)
+        times = compare(model, texts, samples, length, repeats)
         name = f"{size.name}, {prompts} x {samples} x {length}"
         speed = f"{prompts * samples * length / times['sharpen'].middle:,.0f}"
         rows.append(

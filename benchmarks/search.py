@@ -7,14 +7,12 @@ changes what is found and not what is computed.
 
 from __future__ import annotations
 
-import argparse
 import random
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
 
 import common
-import torch
 
 from sharpen.actor.language import LanguageActor
 from sharpen.actor.value import ValueActor
@@ -29,11 +27,7 @@ PROBLEMS, SIMS = 32, 8
 
 def main() -> None:
     """Tokens a second of each way."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--repeats", type=int, default=3)
-    args = parser.parse_args()
-    torch.set_num_threads(args.threads)
+    repeats = common.asked(__doc__, 3)
     task = Chain(low=4, high=4, harder_low=5, harder_high=5)
     actor = LanguageActor(common.NANO.model(), common.tokenizer(), rate=1e-5, max_context=512, max_tokens=48)
     actors = {"policy": actor, "value": ValueActor(actor)}
@@ -56,7 +50,7 @@ def main() -> None:
         "search, one problem after another": (search, one_by_one),
     }
     sides: dict[str, Callable[[], float | None]] = {n: partial(play, n, *how) for n, how in ways.items()}
-    times = common.turns(sides, args.repeats)
+    times = common.turns(sides, repeats)
     batched = times["search, all at once"]
     rows = [
         [name, t.text(), f"{tokens[name]:,}", f"{tokens[name] / t.middle:,.0f}", common.ratio(t, batched)]

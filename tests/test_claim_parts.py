@@ -13,7 +13,8 @@ from claim_toy import TINY, says_claim
 from sharpen.actor.nano import cache_folder
 from sharpen.claims import Stage
 from sharpen.claims.catalogue.process import MARKED, looked_at, without_steps
-from sharpen.claims.catalogue.reward import PROBLEMS, drawn, fallen, gold, judged, picked, shared_error, within
+from sharpen.claims.catalogue.reward import PROBLEMS, fallen, gold, judged, picked, shared_error, within
+from sharpen.claims.stage import drawn
 from sharpen.claims.tasks import PaddedChain, fillers
 from sharpen.claims.teaching import Labelled, marked_solutions, taught
 from sharpen.overrides import override
@@ -175,7 +176,7 @@ def test_equal_answers_are_scored_once_and_alike():
     task = Taste(low=2, high=2, harder_low=3, harder_high=3, alphabet=6)
     stage = Stage(says_claim(task=task, base=TINY), 0)
     policy = stage.base()
-    traces = drawn(stage, policy, 2, 8, 0)
+    traces = drawn(task, policy, 2, 8, 0, stage.cost)
     assert [t.problem.key for t in traces[::8]] == [p.key for p in task.fixed("test", 2)]
     assert stage.cost.generated_tokens == sum(t.length for t in traces)
     assert gold(stage, traces).tolist() == [task.gold(t.problem, t.text) for t in traces]

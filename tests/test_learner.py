@@ -10,7 +10,7 @@ from sharpen.batching import connected, pack
 from sharpen.core import Part
 from sharpen.ctx import Ctx
 from sharpen.errors import SharpenError
-from sharpen.learner import Gap, Learner
+from sharpen.learner import Learner
 from sharpen.loop import Trainer
 from sharpen.loss.policy import KL, NLL, PPOClip
 from sharpen.recipe import AdamW, Recipe, Term, Update
@@ -18,6 +18,7 @@ from sharpen.recipes import recipe
 from sharpen.reduction import count, numerator
 from sharpen.rows import Pairs, Traces, best, worst
 from sharpen.source.problems import Uniform
+from sharpen.tally import Gap
 from sharpen.types import Batch, Group, Problem, Sampling, Scored, Segment, Sets, Trace
 from toy import Copy, nano_actor, weights_equal
 

@@ -16,11 +16,8 @@ from sharpen.errors import SharpenError
 from sharpen.parallel.deal import deal
 from sharpen.recipe import Term, Update, updates_of
 from sharpen.reduction import TRUNCATE, count, numerator, restrict, trust, trust_unit
-from sharpen.tally import Gap, Tally
+from sharpen.tally import Tally
 from sharpen.types import Batch, Group, Scored, Sets, Trace
-
-__all__ = ["Gap", "Learner"]
-
 
 REST = 1e-9
 """A loss that is nearer to 0 than this may well have no gradient."""

@@ -56,12 +56,12 @@ class Nano:
     format: int = 1
 
 
-def character_tokenizer() -> Any:
-    """Every printable ASCII character and the newline is a token; a conversation is its messages, one a line."""
+def character_tokenizer(characters: Sequence[str] = CHARACTERS, template: str = TEMPLATE) -> Any:
+    """Every character is a token: printable ASCII and the newline, and a conversation is its messages, one a line."""
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
-    vocabulary = {c: i for i, c in enumerate([*SPECIAL, *CHARACTERS])}
+    vocabulary = {c: i for i, c in enumerate([*SPECIAL, *characters])}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
     tokenizer.decoder = decoders.Fuse()
@@ -71,7 +71,7 @@ def character_tokenizer() -> Any:
         bos_token="<bos>",
         eos_token="<eos>",
         unk_token="<unk>",
-        chat_template=TEMPLATE,
+        chat_template=template,
         clean_up_tokenization_spaces=False,
     )
 
@@ -134,8 +134,11 @@ def nano_base(task: Task, nano: Nano | None = None, watch: Callable[[int, float]
     return folder
 
 
-def keep(folder: Path, write: Callable[[Path], None]) -> None:
-    """Put what `write` leaves in an empty folder at `folder`, whole or not at all; the first of two processes wins."""
+def keep(folder: Path, write: Callable[[Path], None], mark: str = "config.json") -> None:
+    """Put what `write` leaves in an empty folder at `folder`, whole or not at all; the first of two processes wins.
+
+    `mark` is a file by which a folder that is whole is known.
+    """
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         made = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".making-"))
@@ -146,7 +149,7 @@ def keep(folder: Path, write: Callable[[Path], None]) -> None:
         finally:
             shutil.rmtree(made, ignore_errors=True)
     except (OSError, SafetensorError) as error:
-        if (folder / "config.json").exists():  # another process was faster
+        if (folder / mark).exists():  # another process was faster
             return
         why = getattr(error, "strerror", None) or error
         raise SharpenError(

@@ -107,18 +107,24 @@ class Stage:
 def answers(trainer: Trainer, problems: int, samples: int, seed: int) -> list[Trace]:
     """`samples` judged answers of a trained policy to each of `problems` held-out problems, in their order."""
     task = trainer.ctx.task
+    traces = drawn(task, trainer.policy, problems, samples, seed + 1)
+    judged(task, traces)
+    return traces
+
+
+def drawn(task: Task, policy: Actor, problems: int, samples: int, seed: int, cost: Cost | None = None) -> list[Trace]:
+    """`samples` answers to each of `problems` held-out problems, in their order, counted in `cost` if there is one."""
     runs = run_programs(
         natural(task),
         [p for p in task.fixed("test", problems) for _ in range(samples)],
         Sampling(),
         task=task,
-        actors=trainer.ctx.actors,
+        actors={"policy": policy},
         actor="policy",
-        rng=random.Random(seed + 1),
+        rng=random.Random(seed),
+        cost=cost,
     )
-    traces = [t for run in runs for t in run]
-    judged(task, traces)
-    return traces
+    return [t for run in runs for t in run]
 
 
 def untrained(stage: Stage, seed: int) -> Mapping[str, float]:

@@ -119,6 +119,9 @@ class PaddedChain(Chain):
         return tuple(out)
 
 
+ABLE = Base(Nano(width=48, layers=2, heads=3, context=160, steps=450, batch=64))
+"""A base that writes nearly every line of a chain in its form and one step in five wrong."""
+
 GUESSED = Countdown(low=3, high=3, harder_low=4, harder_high=4, ops="+-", limit=30)
 """Three numbers to add or subtract: 2.7 different sums reach the target on average, and one must guess."""
 

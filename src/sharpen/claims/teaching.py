@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -12,7 +10,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from sharpen.actor.language import LanguageActor
-from sharpen.actor.nano import cache_folder
+from sharpen.actor.nano import cache_folder, keep
 from sharpen.actor.value import ValueActor
 from sharpen.claims.stage import Stage
 from sharpen.core import Part
@@ -39,12 +37,12 @@ def taught(stage: Stage, recipe: Recipe, policy: LanguageActor, names: Sequence[
         teacher = Trainer(recipe, stage.task, stage.base(), seed=stage.seed)
         while not teacher.done:
             teacher.step()
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=kept.parent) as beside:
+
+        def write(made: Path) -> None:
             for name in names:
-                teacher.ctx.actors[name].export(Path(beside) / "made" / name)
-            with contextlib.suppress(OSError):  # another job was quicker
-                (Path(beside) / "made").rename(kept)
+                teacher.ctx.actors[name].export(made / name)
+
+        keep(kept, write, f"{names[0]}/config.json")
     return {name: ValueActor.load(kept / name, policy) for name in names}
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from nano_models import END, VOCAB, build, engine_of, letters
 
-from sharpen.actor.engine.local import Prompt
+from sharpen.actor.engine.base import Prompt
 from sharpen.actor.engine.queue import Queue
 from sharpen.errors import SharpenError
 from sharpen.types import Sampling

@@ -8,7 +8,7 @@ import torch
 from nano_models import END, VOCAB, build, engine_of
 from torch import Tensor
 
-from sharpen.actor.engine.local import Draw, Prompt
+from sharpen.actor.engine.base import Draw, Prompt
 from sharpen.actor.logprob import token_logprob
 from sharpen.types import Sampling
 

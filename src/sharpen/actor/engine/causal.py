@@ -14,7 +14,7 @@ from transformers.cache_utils import DynamicCache
 
 from sharpen.actor.engine.slots import SlotCache
 from sharpen.actor.logprob import wide_linear
-from sharpen.actor.precision import WIDE_ATTENTION
+from sharpen.actor.precision import HALF, WIDE_ATTENTION
 from sharpen.errors import SharpenError
 
 FULL, SLIDING = "full_attention", "sliding_attention"
@@ -119,7 +119,7 @@ class CausalModel:
         """
         head: Any = self.head
         training = [m for m in self.model.modules() if m.training]
-        half = type(head) is nn.Linear and head.weight.dtype in (torch.bfloat16, torch.float16)
+        half = type(head) is nn.Linear and head.weight.dtype in HALF
         # a head whose forward someone replaced already (offloading does) is left alone
         widen = half and "forward" not in head.__dict__
         self.model.eval()

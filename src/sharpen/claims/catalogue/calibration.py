@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from sharpen.actor.nano import Nano
-from sharpen.claims.base import Arm, Base, Budget, Claim, Comparison
+from sharpen.claims.base import Arm, Budget, Claim, Comparison
 from sharpen.claims.stage import UNTRAINED, answers
+from sharpen.claims.tasks import ABLE
 from sharpen.loop import Trainer
 from sharpen.overrides import override
 from sharpen.recipe import Recipe
@@ -41,7 +41,7 @@ rlcr_is_calibrated = Claim(
     published="HotpotQA: calibration error falls from 0.37 with a binary reward to 0.03 with RLCR at the same accuracy",
     arms=(Arm("rlcr", _small(rlcr)), Arm("binary", _small(_binary)), UNTRAINED),
     task=Confident(Chain(low=3, high=5, harder_low=6, harder_high=6)),
-    base=Base(Nano(width=48, layers=2, heads=3, context=160, steps=450, batch=64)),
+    base=ABLE,
     metric="ece",
     direction="lower",
     budget=Budget("generated_tokens", 200_000),

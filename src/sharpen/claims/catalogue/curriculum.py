@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from sharpen.actor.nano import Nano
-from sharpen.claims.base import Arm, Base, Budget, Claim, Comparison
+from sharpen.claims.base import Arm, Budget, Claim, Comparison
 from sharpen.claims.stage import Stage
+from sharpen.claims.tasks import ABLE
 from sharpen.evaluate import evaluate
 from sharpen.overrides import override
 from sharpen.recipe import Recipe
@@ -67,7 +67,7 @@ bandit_in_fewer_tokens = Claim(
         Arm("uniform", run=Reaching(replace(_small, name="uniform"))),
     ),
     task=Chain(low=1, high=8, harder_low=9, harder_high=9),
-    base=Base(Nano(width=48, layers=2, heads=3, context=160, steps=450, batch=64)),
+    base=ABLE,
     metric="tokens",
     direction="lower",
     budget=Budget("generated_tokens", 250_000),

@@ -2,18 +2,14 @@
 
 from dataclasses import replace
 
-from sharpen.actor.nano import Nano
-from sharpen.claims.base import Arm, Base, Budget, Claim, Comparison, Evaluated
+from sharpen.claims.base import Arm, Budget, Claim, Comparison, Evaluated
 from sharpen.claims.stage import UNTRAINED
-from sharpen.claims.tasks import GUESSED, GUESSING, ProvenChain
+from sharpen.claims.tasks import ABLE, GUESSED, GUESSING, ProvenChain
 from sharpen.credit.verdict import Signed
 from sharpen.loss.policy import Reinforce
 from sharpen.overrides import override
 from sharpen.recipe import Recipe, Term
 from sharpen.recipes.policy import grpo, nsr, psr, topr, w_reinforce
-
-ABLE = Base(Nano(width=48, layers=2, heads=3, context=160, steps=450, batch=64))
-"""A base that writes nearly every line in its form and one step in five wrong."""
 
 # ------------------------------------------------------------------ NSR keeps pass@k
 

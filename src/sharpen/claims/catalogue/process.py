@@ -76,11 +76,7 @@ class Guided:
         """What `looked_at` says of the end."""
         policy = stage.base()
         model = {"prm": taught(stage, MARKED, policy, ["value"])["value"]}
-        if self.trains:
-            return looked_at(stage.train(self.recipe, policy, given=model), seed)
-        trainer = stage.trainer(self.recipe, policy)
-        trainer.ctx.actors.update(model)
-        return looked_at(trainer, seed)
+        return looked_at(stage.train(self.recipe, policy, until=float(self.trains), given=model), seed)
 
 
 _min, _sum = _short(pure.recipes[1]), _short(pure_sum.recipes[1])

@@ -1,6 +1,5 @@
 """Claims of the family reward."""
 
-import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -8,20 +7,18 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from sharpen.actor.language import LanguageActor
 from sharpen.actor.nano import Nano
 from sharpen.actor.scoring import scores
 from sharpen.actor.value import ValueActor
 from sharpen.claims.base import Arm, Base, Budget, Claim, Comparison
-from sharpen.claims.stage import Stage
+from sharpen.claims.stage import Stage, drawn
 from sharpen.claims.teaching import taught
 from sharpen.overrides import override
 from sharpen.recipe import Recipe
 from sharpen.recipes.reward import rm_ppo, uwo, wco
 from sharpen.reward.ensemble import MEMBERS, conservative
-from sharpen.rollout.program import natural, run_programs
 from sharpen.task.taste import Taste
-from sharpen.types import Sampling, Trace
+from sharpen.types import Trace
 
 TASTE = Taste()
 """A quarter of the preferences are turned round, as in the paper."""
@@ -35,21 +32,6 @@ FIVE = wco.recipes[0]
 def gold(stage: Stage, traces: list[Trace]) -> Tensor:
     """The true reward of each answer, `float64[N]`."""
     return torch.tensor([stage.task.verify(t.problem, t)["gold"] for t in traces], dtype=torch.float64)
-
-
-def drawn(stage: Stage, policy: LanguageActor, problems: int, samples: int, seed: int) -> list[Trace]:
-    """`samples` answers to each of `problems` held-out problems, in their order, counted as generated."""
-    runs = run_programs(
-        natural(stage.task),
-        [p for p in stage.task.fixed("test", problems) for _ in range(samples)],
-        Sampling(),
-        task=stage.task,
-        actors={"policy": policy},
-        actor="policy",
-        rng=random.Random(seed),
-        cost=stage.cost,
-    )
-    return [t for run in runs for t in run]
 
 
 # ------------------------------------------------------------------ best of n
@@ -120,7 +102,7 @@ class Picking:
         over the answers to the problem, for preferences say nothing of what answers to different problems are worth.
         """
         policy = stage.base()
-        traces = drawn(stage, policy, PROBLEMS, NS[-1], seed)
+        traces = drawn(stage.task, policy, PROBLEMS, NS[-1], seed, stage.cost)
         truth = gold(stage, traces)
         x = judged(taught(stage, FIVE, policy, MEMBERS), traces)
         length = torch.tensor([float(len(t.text)) for t in traces], dtype=torch.float64)
@@ -225,9 +207,7 @@ class Following:
         models = taught(stage, FIVE, policy, MEMBERS)
         if self.trains:
             stage.train(self.recipe, policy, given={**models, "rm": models[MEMBERS[0]]})
-        tokens = stage.cost.generated_tokens
-        first, traces = (drawn(stage, p, PROBLEMS, 8, seed) for p in (start, policy))
-        stage.cost.generated_tokens = tokens  # what is measured costs nothing
+        first, traces = (drawn(stage.task, p, PROBLEMS, 8, seed) for p in (start, policy))
         x, at = judged(models, [*first, *traces]), len(first)
         scale = x[:, :at].std(-1, keepdim=True, correction=0)
         above = (x[:, at:] - x[:, :at].mean(-1, keepdim=True)) / scale

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sharpen.actor.nano import Nano
-from sharpen.claims.base import Arm, Base, Budget, Claim, Comparison, Evaluated
+from sharpen.claims.base import Arm, Budget, Claim, Comparison, Evaluated
 from sharpen.claims.stage import UNTRAINED, Stage
+from sharpen.claims.tasks import ABLE
 from sharpen.claims.teaching import marked_solutions, taught
 from sharpen.evaluate import evaluate
 from sharpen.overrides import override
@@ -17,7 +17,6 @@ from sharpen.task.chain import Chain
 STEPWISE = Chain(low=3, high=4, harder_low=5, harder_high=6)
 """Three or four steps to an answer, each of which can go wrong."""
 
-ABLE = Base(Nano(width=48, layers=2, heads=3, context=160, steps=450, batch=64))
 
 # ------------------------------------------------------------------ search in use
 
