@@ -57,6 +57,7 @@ class RunOptions(ModelOptions, total=False):
     rollout_groups: int
     tracker: Sequence[str]
     engine: str
+    ahead: int
 
 
 def train(

@@ -31,7 +31,7 @@ class Part:
     traces to groups which have some makes every column of theirs incomplete, but for what it writes and what it
     `keeps`. `observes` is what a source looks at when it is shown groups, after everything else. A part that remembers
     something between iterations returns its first memory from `init` and finds it again
-    with `ctx.state(self)`.
+    with `ctx.state(self)`. One that `draws` asks an actor for samples.
     """
 
     reads: ClassVar[tuple[str, ...]] = ()
@@ -39,6 +39,7 @@ class Part:
     needs: ClassVar[tuple[str, ...]] = ()
     keeps: ClassVar[tuple[str, ...]] = ()
     observes: ClassVar[tuple[str, ...]] = ()
+    draws: ClassVar[bool] = False
 
     @property
     def asks(self) -> tuple[str, ...]:

@@ -19,6 +19,11 @@ class Cost:
     traces: int = 0
     updates: int = 0
 
+    def add(self, other: Cost) -> None:
+        """Count what something else has spent."""
+        for f in fields(self):
+            setattr(self, f.name, getattr(self, f.name) + getattr(other, f.name))
+
     def as_dict(self) -> dict[str, int]:
         """Plain numbers by name."""
         return {f.name: getattr(self, f.name) for f in fields(self)}

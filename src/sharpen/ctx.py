@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -32,6 +32,16 @@ class Metrics:
         """Count `value` into the mean called `name`."""
         self._sums[name] = self._sums.get(name, 0.0) + value * weight
         self._weights[name] = self._weights.get(name, 0.0) + weight
+
+    def told(self) -> dict[str, tuple[float, float]]:
+        """Sum and weight of each mean so far, as plain data."""
+        return {n: (self._sums[n], self._weights[n]) for n in self._sums}
+
+    def join(self, told: Mapping[str, Sequence[float]]) -> None:
+        """Count what other metrics have `told`."""
+        for name, (total, weight) in told.items():
+            self._sums[name] = self._sums.get(name, 0.0) + total
+            self._weights[name] = self._weights.get(name, 0.0) + weight
 
     def take(self) -> dict[str, float]:
         """The means so far, in order of name; starts anew."""

@@ -13,6 +13,7 @@ from torch import Tensor
 from sharpen.actor.base import Actor
 from sharpen.actor.text import TextActor
 from sharpen.actor.value import ValueActor
+from sharpen.ahead import Ahead, stages_ahead
 from sharpen.cost import Cost
 from sharpen.ctx import Ctx
 from sharpen.errors import SharpenError
@@ -38,13 +39,31 @@ class Trainer:
     """A method at work on a task with a policy. `state` is all a run depends on; `load` takes it over to the bit.
 
     With a policy that several processes share (`sharpen.parallel`) each of them has a Trainer, and all do the same.
+    With `ahead` N samples are drawn while the updates of at most N iterations before are made (`sharpen.ahead`); call
+    `rest` in the end.
     """
 
-    def __init__(self, method: Method, task: Task, policy: Actor, *, seed: int = 0, micro_tokens: int = 8192) -> None:
+    def __init__(
+        self,
+        method: Method,
+        task: Task,
+        policy: Actor,
+        *,
+        seed: int = 0,
+        micro_tokens: int = 8192,
+        ahead: int = 0,
+    ) -> None:
         self.method = method
         self.phases = recipes_of(method)
         for recipe in self.phases:
             check(recipe, task)
+        self.bound = ahead
+        if ahead and not sum(stages_ahead(recipe) for recipe in self.phases):
+            raise SharpenError(
+                f"{method.name!r} draws no samples of the policy, so that none can be drawn ahead of its updates. "
+                "Leave `--ahead` out."
+            )
+        self.ahead: Ahead | None = None
         self.total = sum(r.loop.iterations for r in self.phases)
         self.policy = policy
         self.ctx = Ctx(self.phases[0], task, {}, seed, micro_tokens, policy.world)
@@ -53,6 +72,7 @@ class Trainer:
 
     def _begin(self, phase: int) -> None:
         """Actors and optimisers of a recipe; what earlier recipes trained is there already."""
+        self.rest()
         self.phase = phase
         self.recipe = recipe = self.phases[phase]
         ctx = self.ctx
@@ -73,6 +93,8 @@ class Trainer:
         self.learners = [
             Learner(u, n, actors[u.actor]) for u, n in zip(updates_of(recipe), update_names(recipe), strict=True)
         ]
+        if self.bound and stages_ahead(recipe):
+            self.ahead = Ahead(recipe, ctx, self.bound)
         self._base: dict[str, dict[str, Tensor]] = {}
         if recipe.loop.reset == "base":
             self._base = {
@@ -95,8 +117,8 @@ class Trainer:
         for name, spec in recipe.actors:
             if isinstance(spec, Frozen) and spec.refresh == "iteration":
                 ctx.actors[name].load_weights(ctx.actors[spec.of].weights())
-        groups = ctx.draw(recipe.loop.problems)
-        for stage in recipe.collect:
+        groups = self.ahead.take(ctx) if self.ahead else ctx.draw(recipe.loop.problems)
+        for stage in recipe.collect[self.ahead.stages if self.ahead else 0 :]:
             groups = stage(groups, ctx)
         self._describe(groups)
         if ctx.step == ctx.start and "reference" not in recipe.waive:
@@ -118,6 +140,12 @@ class Trainer:
         ctx.world.alike(lambda: [ctx.cost.as_dict(), _digest(ctx)], f"iteration {ctx.step}")
         ctx.step += 1
         return Iteration(ctx.step - 1, groups, ctx.last, ctx.cost.as_dict())
+
+    def rest(self) -> None:
+        """Draw nothing ahead any more: the policy has its engine back."""
+        if self.ahead:
+            self.ahead.rest()
+            self.ahead = None
 
     def trained(self) -> dict[str, Actor]:
         """The actors besides the policy that recipes so far have trained, by name."""
@@ -177,6 +205,7 @@ class Trainer:
             "weights": {name: actor.weights() for name, actor in sorted(ctx.actors.items()) if name not in still},
             "base": self._base,
             "learners": {x.name: x.state() for x in self.learners},
+            "ahead": self.ahead.state() if self.ahead else None,
         }
 
     def load(self, state: dict[str, Any]) -> None:
@@ -213,6 +242,8 @@ class Trainer:
         self._base = state["base"]
         for learner in self.learners:
             learner.load(state["learners"][learner.name])
+        if self.ahead and state.get("ahead"):
+            self.ahead.load(state["ahead"])
 
 
 def _digest(ctx: Ctx) -> str:

@@ -11,14 +11,14 @@ import torch
 from torch import Tensor, nn
 
 from sharpen.actor.base import Request
-from sharpen.actor.engine.base import Draw, Engine, Prompt
+from sharpen.actor.engine.base import Draw, Engine, Lent, Prompt
 from sharpen.actor.engine.local import LocalEngine
 from sharpen.actor.engine.pick import truncate
 from sharpen.actor.engine.proof import fingerprints, rescore, same_policy, same_weights
 from sharpen.actor.logprob import ELEMENTS, token_logprob, wide_linear
 from sharpen.actor.text import TextActor
 from sharpen.errors import SharpenError
-from sharpen.types import Batch, Sampling, Scored, Segment
+from sharpen.types import Batch, Problem, Sampling, Scored, Segment, Trace
 
 
 class LanguageActor(TextActor):
@@ -40,6 +40,7 @@ class LanguageActor(TextActor):
             decode=self.decode,
         )
         self._direct = self._head_is_plain()
+        self.lent = False
         self._stale = True
         self._synced: dict[str, int] = {}
 
@@ -56,23 +57,41 @@ class LanguageActor(TextActor):
         """The engine gets the weights before it draws again."""
         self._stale = True
 
+    def lend(self) -> LanguageActor:
+        """The same actor for another thread, which has the engine until `take_back`: it draws there with the weights
+        the engine holds, whatever becomes of the trainer's, and tells the engine's own log-probs.
+        """
+        twin = copy.copy(self)
+        twin.tokenizer = copy.deepcopy(self.tokenizer)  # a fast tokenizer serves one thread at a time
+        twin._prompts = {}
+        twin.lent, twin.rescores = True, False
+        self.engine = Lent()
+        return twin
+
+    def take_back(self, twin: LanguageActor) -> None:
+        """Draw on the engine that was lent."""
+        self.engine = twin.engine
+        self.changed()
+
     def close(self) -> None:
         """Close the engine."""
         self.engine.close()
 
     def served(self) -> dict[str, Tensor]:
-        """The weights of the whole model by their names in it, adapters merged, each once: what an engine is sent."""
+        """The weights of the whole model by their names in it, adapters merged, each once: what an engine is sent.
+
+        What a copy computes in other than float32 it holds in that type.
+        """
         model = self.module
         if hasattr(model, "merge_and_unload"):
             model = copy.deepcopy(model).merge_and_unload() if self.adapter else copy.deepcopy(model).unload()
-        return {n: p.detach() for n, p in model.named_parameters()}
+        return {n: p.detach().to(self.compute) for n, p in model.named_parameters()}
 
     def _sync(self) -> None:
         """See to it that an engine with a copy holds the weights as they are now; SharpenError where it does not."""
         now = fingerprints(self.weights())
         if self._stale:
-            # what a copy computes in other than float32 it holds in that type
-            weights = {n: w.to(self.compute) for n, w in self.served().items()}
+            weights = self.served()
             same_weights(fingerprints(weights), self.engine.sync(weights))
             self._synced, self._stale = now, False
         odd = [n for n in now if self._synced.get(n) != now[n]]
@@ -87,11 +106,24 @@ class LanguageActor(TextActor):
         if self.engine.exact:
             with self._mode():
                 return self.engine.generate(prompts)
+        if self.lent:
+            return self.engine.generate(prompts)
         self._sync()
         draws = self.engine.generate(prompts)
-        found = rescore(self, prompts, draws)
-        if found:
-            same_policy(found, self.engine.agreement)
+        if not draws:
+            return []
+        traces = [
+            Trace(
+                Problem("", ""),
+                [
+                    Segment(torch.tensor(p.tokens)),
+                    Segment(d.tokens, trainable=True, logp=d.logp, drawn=p.sampling, cols={"logp_old": d.logp_full}),
+                ],
+            )
+            for p, d in zip(prompts, draws, strict=True)
+        ]
+        found = [x for (x,) in rescore(self, traces)]
+        same_policy(found, self.engine.agreement)
         # what is drawn greedily is no sample, so that there is nothing to weigh
         return [
             Draw(d.tokens, d.logp, x.logp, x.entropy, d.end, x.mismatch if p.sampling.temperature > 0 else None)

@@ -68,6 +68,17 @@ def add_engine(p: argparse.ArgumentParser) -> None:
     )
 
 
+def add_ahead(p: argparse.ArgumentParser) -> None:
+    """How far sampling may run ahead of training."""
+    p.add_argument(
+        "--ahead",
+        type=int,
+        default=0,
+        metavar="N",
+        help="draw samples while up to N earlier iterations are learnt from (engines with weights of their own)",
+    )
+
+
 def add_run(p: argparse.ArgumentParser) -> None:
     """Seed, limits, what is kept."""
     fields = {f.name: f for f in dataclasses.fields(Setup)}
@@ -124,6 +135,7 @@ def setup_of(args: argparse.Namespace) -> Setup:
         seed=args.seed,
         trackers=tuple(args.tracker),
         engine=args.engine,
+        ahead=args.ahead,
         **reward_options(args),
         **{n: getattr(args, n) for n in names},
     )

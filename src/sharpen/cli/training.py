@@ -12,7 +12,7 @@ from typing import Any
 
 from rich.console import Console
 
-from sharpen.cli.options import add_engine, add_model, add_run, add_task, find_recipe, setup_of
+from sharpen.cli.options import add_ahead, add_engine, add_model, add_run, add_task, find_recipe, setup_of
 from sharpen.cli.screen import Screen
 from sharpen.cli.tables import show_results
 from sharpen.errors import SharpenError
@@ -49,6 +49,7 @@ def add_train(p: argparse.ArgumentParser) -> None:
     )
     add_run(p)
     add_engine(p)
+    add_ahead(p)
     add_model(p)
 
 
@@ -77,7 +78,9 @@ def run_train(args: argparse.Namespace) -> int:
 
 def _explain(args: argparse.Namespace, recipe: Method, setup: Setup) -> int:
     task = open_task(setup)
-    trainer = Trainer(recipe, task, sketch_policy(setup, task), seed=setup.seed, micro_tokens=setup.micro_tokens)
+    trainer = Trainer(
+        recipe, task, sketch_policy(setup, task), seed=setup.seed, micro_tokens=setup.micro_tokens, ahead=setup.ahead
+    )
     plans = plan(trainer)
     if args.json:
         shown = [dataclasses.asdict(p) for p in plans]

@@ -58,6 +58,7 @@ class Refine(Part):
     actor: str = "policy"
     reads: ClassVar[tuple[str, ...]] = ("traces",)
     writes: ClassVar[tuple[str, ...]] = ("traces", "logp_old")
+    draws: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         require(self, "temperature", self.temperature >= 0, "0 (greedy) or more")

@@ -35,6 +35,7 @@ class MonteCarlo(Part):
     top_p: float = 1.0
     into: str = "mc"
     reads: ClassVar[tuple[str, ...]] = ("traces", "steps", "solved")
+    draws: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         require(self, "n", self.n >= 1, "1 or more continuations of each step")

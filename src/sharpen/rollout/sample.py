@@ -32,6 +32,7 @@ class Sample(Part):
     program: Program | None = None
     method: Literal["sample", "sde", "learnt-noise"] = "sample"
     writes: ClassVar[tuple[str, ...]] = ("traces", "logp_old")
+    draws: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         require(self, "n", self.n >= 1, "1 or more: a group needs a trace")

@@ -77,6 +77,7 @@ class Redraw(Part):
     temperature: float = 1.0
     actor: str = "policy"
     reads: ClassVar[tuple[str, ...]] = ("traces",)
+    draws: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         require(self, "n", self.n >= 1, "1 or more")

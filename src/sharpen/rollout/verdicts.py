@@ -46,6 +46,7 @@ class Verdicts(Part):
     actor: str = "verifier"
     reads: ClassVar[tuple[str, ...]] = ("traces", "steps", "solved")
     writes: ClassVar[tuple[str, ...]] = ("verdict",)
+    draws: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         require(self, "n", self.n >= 1, "1 or more")

@@ -96,7 +96,7 @@ def _train(
     policy = world.first(lambda: open_policy(setup, task, watcher))
     ready(setup.engine, policy)
     policy = world.spread(policy)
-    trainer = Trainer(recipe, task, policy, seed=setup.seed, micro_tokens=setup.micro_tokens)
+    trainer = Trainer(recipe, task, policy, seed=setup.seed, micro_tokens=setup.micro_tokens, ahead=setup.ahead)
 
     def folder() -> RunDir:
         if not world.main:
@@ -144,7 +144,10 @@ def iterate(trainer: Trainer, run: RunDir, setup: Setup, watcher: Watcher, track
                 seconds = time.perf_counter() - start
                 speed = (trainer.ctx.cost.generated_tokens - before) / max(seconds, 1e-9)
                 run.append_metrics(done.step, done.metrics, done.cost)
-                run.append_timing(done.step, {"seconds": seconds, "tokens_per_second": speed})
+                timing = {"seconds": seconds, "tokens_per_second": speed}
+                if trainer.ahead:
+                    timing["waited"] = trainer.ahead.waited
+                run.append_timing(done.step, timing)
                 if setup.rollout_groups and done.step % setup.rollouts_every == 0:
                     run.append_rollouts(done.step, done.groups[: setup.rollout_groups])
                 for t in begun:
@@ -159,6 +162,7 @@ def iterate(trainer: Trainer, run: RunDir, setup: Setup, watcher: Watcher, track
                         f"Stopped after iteration {trainer.ctx.step} of {total}; nothing is lost. {again(run)}"
                     )
     finally:
+        trainer.rest()
         for t in begun:
             t.end()
 

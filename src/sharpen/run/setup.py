@@ -46,9 +46,16 @@ class Setup:
     rollout_groups: int = 4
     trackers: tuple[str, ...] = ()
     engine: str = "local"
+    ahead: int = 0
 
     def __post_init__(self) -> None:
         known(self.engine)
+        if self.ahead < 0 or (self.ahead and self.engine == "local"):
+            raise SharpenError(
+                f"`--ahead {self.ahead}` must be 0, or with an engine that has weights of its own a number of "
+                "iterations: the local engine draws with the very weights that are being updated. Give `--engine ray`, "
+                "for instance, or leave `--ahead` out."
+            )
         for name in ("micro_tokens", "eval_samples", "checkpoint_every", "rollouts_every", "reward_workers"):
             if getattr(self, name) < 1:
                 raise SharpenError(f"`--{name.replace('_', '-')} {getattr(self, name)}` must be 1 or more.")
@@ -64,7 +71,7 @@ Shows = Literal["iterations", "loss", "accuracy"]
 """What a phase of a run reports at each step: all metrics of an iteration, a loss, or a share of right answers."""
 
 
-NEWER = {"engine": "local"}
+NEWER = {"engine": "local", "ahead": 0}
 """Options that runs of earlier versions do not have, and what they did."""
 
 
@@ -111,7 +118,7 @@ def setup_to_measure(
     usual = ModelSetup()
     own = {f.name: getattr(limits, f.name) for f in fields(limits) if getattr(limits, f.name) != getattr(usual, f.name)}
     fit = replace(own_setup.model_setup, **{"device": "auto", **own, "lora": 0})
-    return replace(own_setup, model=str(path / "policy"), model_setup=fit, engine=engine, **changes)
+    return replace(own_setup, model=str(path / "policy"), model_setup=fit, engine=engine, ahead=0, **changes)
 
 
 def default_out(recipe: Method, setup: Setup) -> Path:

@@ -75,6 +75,22 @@ class Engine(ABC):
         return
 
 
+class Lent(Engine):
+    """The place of an engine that another thread draws on."""
+
+    def generate(self, prompts: Sequence[Prompt]) -> list[Draw]:
+        """Refuse."""
+        raise SharpenError(
+            "The policy was asked for samples while its engine draws those of later iterations (`--ahead`), by a stage "
+            "that does not say it draws. Set `draws = True` in that part's class, or leave `--ahead` out."
+        )
+
+    def sync(self, weights: Mapping[str, Tensor]) -> dict[str, int]:
+        """Refuse."""
+        self.generate(())
+        return {}
+
+
 def room_of(prompt: Prompt, max_context: int, who: str = "local engine") -> int:
     """How many tokens a sample may have; SharpenError for settings that mean nothing or that no engine serves."""
     s, size = prompt.sampling, len(prompt.tokens)

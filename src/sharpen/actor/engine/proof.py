@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from sharpen.actor.engine.base import Draw, Prompt
 from sharpen.actor.scoring import AT_ONCE
 from sharpen.batching import pack
 from sharpen.errors import SharpenError
-from sharpen.types import Problem, Segment, Trace
+from sharpen.types import Trace
 
 if TYPE_CHECKING:
     from sharpen.actor.language import LanguageActor
@@ -77,9 +76,9 @@ def _listed(names: Sequence[str]) -> str:
 
 @dataclass(frozen=True, eq=False)
 class Rescored:
-    """What the trainer says of one drawn sample, `float32[n]` each, all over the whole softmax.
+    """What the trainer says of one drawn segment, `float32[n]` each, all over the whole softmax.
 
-    `mismatch` is the trainer's log-prob less the engine's.
+    `mismatch` is the trainer's log-prob less that of who drew it (NaN where nobody knows that).
     """
 
     logp: Tensor
@@ -88,30 +87,29 @@ class Rescored:
 
 
 @torch.no_grad()
-def rescore(actor: LanguageActor, prompts: Sequence[Prompt], draws: Sequence[Draw]) -> list[Rescored]:
-    """Score drawn tokens by the trainer's own forward pass.
+def rescore(actor: LanguageActor, traces: Sequence[Trace]) -> list[list[Rescored]]:
+    """Score the trained segments of each trace by the trainer's own forward pass; empty segments are passed over.
 
-    Where top-k or top-p cut the distribution, the engine knows log p - log Z alone, Z the mass that was left; its log p
-    is taken to be that plus the trainer's log Z, so that equal distributions still have a mismatch of 0.
+    A segment's `logp_old` is what it is compared with. Where top-k or top-p cut the distribution an engine may know
+    log p - log Z alone (the segment's `logp`), Z the mass that was left; its log p is taken to be that plus the
+    trainer's log Z, so that equal distributions still have a mismatch of 0.
     """
-    traces = [
-        Trace(Problem("", ""), [Segment(torch.tensor(p.tokens)), Segment(d.tokens, trainable=True, drawn=p.sampling)])
-        for p, d in zip(prompts, draws, strict=True)
-    ]
-    out: list[Rescored | None] = [None] * len(traces)
+    out: list[list[Rescored]] = [[] for _ in traces]
     for micro in pack([[i] for i in range(len(traces))], [actor.size(t) for t in traces], AT_ONCE):
         chosen = [traces[i] for i in micro]
         batch = actor.collate(chosen, torch.arange(len(chosen)), ())
         scored = actor.score(batch, ("entropy",))
-        cut = any(p.sampling.top_k or p.sampling.top_p < 1 for p in (prompts[i] for i in micro))
+        parts = [(i, s) for i, t in zip(micro, chosen, strict=True) for s in t.actions if len(s)]
+        cut = any(s.drawn is not None and (s.drawn.top_k or s.drawn.top_p < 1) for _, s in parts)
         mass = actor.kept(batch) if cut else torch.zeros(len(batch))
-        lengths = [t.length for t in chosen]
+        lengths = [len(s) for _, s in parts]
         columns = (torch.split(x.float().cpu(), lengths) for x in (scored.logp, scored.extra["entropy"], mass))
-        for i, logp, entropy, log_z in zip(micro, *columns, strict=True):
-            d = draws[i]
-            theirs = torch.where(d.logp_full.isnan(), d.logp + log_z, d.logp_full)
-            out[i] = Rescored(logp.clone(), entropy.clone(), logp - theirs)
-    return [x for x in out if x is not None]
+        for (i, s), logp, entropy, log_z in zip(parts, *columns, strict=True):
+            unknown = torch.full_like(logp, torch.nan)
+            theirs = s.cols.get("logp_old", unknown)
+            theirs = torch.where(theirs.isnan(), unknown if s.logp is None else s.logp + log_z, theirs)
+            out[i].append(Rescored(logp.clone(), entropy.clone(), logp - theirs))
+    return out
 
 
 def same_policy(found: Sequence[Rescored], limit: float) -> float:
