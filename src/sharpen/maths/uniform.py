@@ -60,10 +60,10 @@ def categorical(logits: Tensor, u: Tensor, *, check: bool = True) -> Tensor:
     """Draw from each row by inverting its distribution function: the first v with `p_0 + ... + p_v > u`, `int64[n]`.
 
     `logits` is `[n, V]`, log-probs up to a constant per row, -inf for probability 0; `u` is `[n]` in [0, 1).
-    Probabilities are rounded to whole multiples of a quantum of 2^-44 of the row's largest or less (for V <= 2^18)
-    and summed as integers. So the sum is exact, never decreases, and ends at its total: an alternative of probability
-    0 can not be drawn whatever u is, and a row's draw does not depend on the other rows. Alternatives below half a
-    quantum are never drawn either.
+    Probabilities are rounded down to whole multiples of a quantum of 2^-44 of the row's largest or less (for
+    V <= 2^18) and summed as integers. So the sum is exact, never decreases, and ends at its total: an alternative of
+    probability 0 can not be drawn whatever u is, and a row's draw does not depend on the other rows. Alternatives
+    below a quantum are never drawn either.
 
     Raises ValueError for wrong shapes, no alternatives, NaN or +inf, a row without any alternative, or u outside [0,
     1). `check=False` leaves out the checks, which make an accelerator wait; where logits are no numbers the result then
@@ -82,7 +82,7 @@ def categorical(logits: Tensor, u: Tensor, *, check: bool = True) -> Tensor:
         )
     bits = 62 - (logits.shape[1] - 1).bit_length()  # V weights of at most 2^bits sum to at most 2^62
     share = (logits.to(torch.float64) - top.to(torch.float64)).exp()
-    upto = (share * 2.0**bits).round().to(torch.int64).cumsum(1)
+    upto = (share * 2.0**bits).to(torch.int64).cumsum(1)
     # u <= 1 - 2^-53 takes at least one unit in the last place off the total, and rounding it added at most half of one:
     # the target stays below the total, so something is found, and only what has weight can be the first to pass it
     target = (u.to(torch.float64).unsqueeze(1) * upto[:, -1:].to(torch.float64)).to(torch.int64)
