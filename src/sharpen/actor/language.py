@@ -10,6 +10,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
+from sharpen.actor.adapters import merged, narrow
 from sharpen.actor.base import Request
 from sharpen.actor.engine.base import Draw, Engine, Lent, Prompt
 from sharpen.actor.engine.local import LocalEngine
@@ -82,10 +83,7 @@ class LanguageActor(TextActor):
 
         What a copy computes in other than float32 it holds in that type.
         """
-        model = self.module
-        if hasattr(model, "merge_and_unload"):
-            model = copy.deepcopy(model).merge_and_unload() if self.adapter else copy.deepcopy(model).unload()
-        return {n: p.detach().to(self.compute) for n, p in model.named_parameters()}
+        return {n: p.to(self.compute) for n, p in merged(self.module, self.adapter)}
 
     def _sync(self) -> None:
         """See to it that an engine with a copy holds the weights as they are now; SharpenError where it does not."""
@@ -255,6 +253,8 @@ class LanguageActor(TextActor):
         twin._kept = [] if shared else self._kept
         if not shared:
             model.requires_grad_(False)
+            if still:
+                narrow(model, self.compute)
         return twin
 
 

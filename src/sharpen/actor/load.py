@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from sharpen.actor.adapters import narrow
 from sharpen.actor.language import LanguageActor
 from sharpen.errors import SharpenError
 
@@ -21,8 +22,8 @@ class ModelSetup:
     """How a model is loaded and run; nothing a recipe knows of.
 
     `lora` > 0 trains adapters of that rank instead of the weights. `dtype` is the type of matrix products: parameters
-    stay in float32 under `bfloat16` as well. `max_tokens` limits one drawn segment, `max_context` prompt and answer
-    together.
+    that are trained stay in float32 under `bfloat16` as well, others are kept in it. `max_tokens` limits one drawn
+    segment, `max_context` prompt and answer together.
     """
 
     device: str = "auto"
@@ -38,7 +39,8 @@ class ModelSetup:
     def __post_init__(self) -> None:
         if self.dtype not in ("float32", "bfloat16"):
             raise SharpenError(
-                f"`--dtype {self.dtype}` is not known; use float32 or bfloat16 (parameters stay in float32)."
+                f"`--dtype {self.dtype}` is not known; use float32 or bfloat16 (parameters that are trained stay in "
+                "float32)."
             )
         for name in ("lora", "lora_alpha", "max_tokens", "max_context"):
             if getattr(self, name) < 0:
@@ -80,7 +82,7 @@ def load_language(source: str | Path, setup: ModelSetup | None = None) -> Langua
         tokenizer = AutoTokenizer.from_pretrained(name, **options)
         model, found = AutoModelForCausalLM.from_pretrained(
             name,
-            dtype=torch.float32,
+            dtype=getattr(torch, setup.dtype) if setup.lora else torch.float32,
             use_safetensors=True,
             attn_implementation="sdpa",
             output_loading_info=True,
@@ -159,6 +161,7 @@ def wrap(model: Any, tokenizer: Any, setup: ModelSetup | None = None) -> Languag
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)  # adapters begin at random: the same for equal runs
             model = get_peft_model(model, config)
+        narrow(model, getattr(torch, setup.dtype))
     if setup.checkpointing:
         # renamed during transformers 5
         enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable

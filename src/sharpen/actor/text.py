@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -15,6 +16,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
+from sharpen.actor.adapters import merged
 from sharpen.actor.base import Actor
 from sharpen.actor.engine.causal import FULL, attention_kinds
 from sharpen.actor.precision import attend_in_float32, autocasts, rounded
@@ -290,11 +292,11 @@ class TextActor(Actor):
         self.changed()
 
     def export(self, folder: Path) -> None:
-        """A Hugging Face folder: weights (adapters merged), configuration, tokenizer with its template."""
-        model = (
-            copy.deepcopy(self.module).merge_and_unload() if hasattr(self.module, "merge_and_unload") else self.module
-        )
-        model.save_pretrained(folder, safe_serialization=True)
+        """A Hugging Face folder: weights in float32 (adapters merged), configuration, tokenizer with its template."""
+        weights = {n: p.float().cpu() for n, p in merged(self.module)}
+        self._plain.save_pretrained(folder, state_dict=weights, safe_serialization=True)
+        config = Path(folder) / "config.json"  # names the type the model was held in
+        config.write_text(json.dumps(json.loads(config.read_text()) | {"dtype": "float32"}, indent=2) + "\n")
         self.tokenizer.save_pretrained(folder)
 
 

@@ -30,7 +30,7 @@ class ValueActor(TextActor):
     def __init__(self, like: TextActor, spread: float = 0.0, gen: torch.Generator | None = None) -> None:
         module = copy.deepcopy(like.module["model"] if isinstance(like, ValueActor) else like.module)
         # adapters of the policy become part of its weights: a value model is trained whole
-        decoder = module.merge_and_unload() if hasattr(module, "merge_and_unload") else module
+        decoder = (module.merge_and_unload() if hasattr(module, "merge_and_unload") else module).float()
         for p in decoder.parameters():
             p.requires_grad_(True)
         # the output embedding is never used here; tied to the input embedding it must stay, else it is let go

@@ -104,14 +104,15 @@ def _plan(recipe: Recipe, trainer: Trainer) -> Plan:
             }
         )
     total = sum(p.numel() for p in policy.module.parameters())
+    held = sum(p.numel() * p.element_size() for p in policy.module.parameters())
     trained = sum(p.numel() for _, p in policy.parameters())
     copies = sum(
-        sum(p.numel() for p in a.module.parameters())
+        sum(p.numel() * p.element_size() for p in a.module.parameters())
         for name, a in ctx.actors.items()
         if a is not policy and a.module is not policy.module
     )
-    # float32: weights 4 bytes; of a trained parameter also its gradient and two moments
-    memory = 4 * (total + copies) + 12 * trained * sum(u.actor == "policy" for u in updates_of(recipe))
+    # of a trained parameter, which is in float32, also its gradient and two moments
+    memory = held + copies + 12 * trained * sum(u.actor == "policy" for u in updates_of(recipe))
     return Plan(
         recipe.name,
         problems,
