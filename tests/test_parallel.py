@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 
 import together
 from command import REWARD, SMALL
+from sharpen.actor.base import Request
 from sharpen.actor.scripted import ScriptedActor
 from sharpen.cli.main import main
 from sharpen.errors import Elsewhere, SharpenError
@@ -24,6 +25,7 @@ from sharpen.parallel.sharded import sharded
 from sharpen.parallel.world import ALONE
 from sharpen.run.directory import RunDir
 from sharpen.run.onlooker import Onlooker
+from sharpen.types import Problem, Sampling
 from toy import nano_actor
 
 pytestmark = pytest.mark.skipif(
@@ -151,6 +153,15 @@ def test_what_a_process_holds(found):
     for when, whole in (("begun", total), ("drawn", total), ("trained", 0)):
         assert [h[when] for h in held] == [[total // 2, whole]] * 2
     assert [h["moments"] for h in held] == [total, total]
+
+
+def test_the_whole_copy_is_drawn_from_in_the_type_of_the_products_and_its_weights_stay_whole(found):
+    plain = nano_actor(layers=2, dtype="bfloat16")
+    requests = [Request(tuple(plain.prompt(Problem("p", "2?"))), Sampling(), i, "policy@0") for i in range(2)]
+    drawn = [s.atoms.tolist() for s in plain.sample(requests)]
+    narrow, wide = ["torch.bfloat16"], ["torch.float32"]
+    expected = {"drawing": narrow, "drawn": drawn, "asked": wide, "same": True, "still": wide}
+    assert found[0]["kinds"] == [expected, expected]
 
 
 def test_exchange_by_value(found):

@@ -17,6 +17,7 @@ import torch
 import torch.distributed.fsdp  # here, so that it is there before anything forks
 from safetensors.torch import save_file
 
+from sharpen.actor.base import Request
 from sharpen.cli.main import main
 from sharpen.ctx import Ctx
 from sharpen.learner import Learner
@@ -29,6 +30,7 @@ from sharpen.recipes import recipe
 from sharpen.rows import Pairs, Traces, best, worst
 from sharpen.run import checkpoint
 from sharpen.task.taste import Taste
+from sharpen.types import Problem, Sampling
 from test_learner import PPO, Drift, Spread, traces
 from toy import Copy, nano_actor
 
@@ -151,6 +153,24 @@ def pieces(world: World) -> dict:
     return found | {"trained": held(), "moments": sum(x.to_local().numel() for x in moments)}
 
 
+def kinds(world: World) -> dict:
+    """The types of the whole copy of a model that computes in half precision, and whether its weights are as before."""
+    plain = nano_actor(layers=2, dtype="bfloat16")
+    before = {n: w.clone() for n, w in plain.weights().items()}
+    actor = world.spread(plain)
+    requests = [Request(tuple(actor.prompt(Problem("p", "2?"))), Sampling(), i, "policy@0") for i in range(2)]
+
+    def types() -> list[str]:
+        return sorted({str(p.dtype) for p in actor.module.parameters() if p.numel()})
+
+    drawn = [s.atoms.tolist() for s in actor.sample(requests)]
+    found = {"drawing": types(), "drawn": drawn}
+    after = actor.weights()
+    found |= {"asked": types(), "same": all(torch.equal(before[n], w) for n, w in after.items())}
+    actor.sample(requests)  # what is there is good enough
+    return found | {"still": types()}
+
+
 def exchange(world: World) -> dict:
     """The small exchanges, from things that differ between processes."""
     r = world.rank
@@ -179,6 +199,7 @@ def everything(folder: Path) -> None:
     """All of the above, by several processes."""
     with joined() as world:
         plain = {"exchange": world.gather(exchange(world)), "pieces": world.gather(pieces(world)), "courses": {}}
+        plain["kinds"] = world.gather(kinds(world))
         tensors = {}
         for name in COURSES:
             plain["courses"][name], weights = course(name, world)

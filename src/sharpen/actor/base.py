@@ -112,8 +112,8 @@ class Actor(ABC):
         """Give back what other processes or devices hold for this actor."""
         return
 
-    def undivided(self) -> Actor:
-        """The actor as this process alone would have it, to be copied from."""
+    def undivided(self, exact: bool = True) -> Actor:
+        """The actor as this process alone would have it, to be copied from; not `exact`: only to be computed with."""
         return self
 
     @abstractmethod

@@ -24,7 +24,7 @@ def scores(actor: Actor, traces: Sequence[Trace], want: str = "score", tokens: i
     some = [i for i, t in enumerate(traces) if t.length]
     world: World = getattr(actor, "world", ALONE)  # whatever can score will do here, an actor or not
     if world.size > 1:
-        actor = actor.undivided()
+        actor = actor.undivided(exact=False)
     shares = deal([actor.size(traces[i]) for i in some], world.size)
     mine = [some[k] for k in shares[world.rank]]
     for micro in pack([[k] for k in range(len(mine))], [actor.size(traces[i]) for i in mine], tokens):

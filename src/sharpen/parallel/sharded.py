@@ -4,8 +4,8 @@ FSDP gathers parameters in every forward pass, so all processes must make equall
 (`sharpen.learner`); sampling cannot, for it makes as many as its longest answer has tokens. So all that needs no
 gradient is computed by a plain copy of the whole model, which is gathered when it is first asked for after an update
 and let go when training begins. A process thus holds, of a model with P parameters, its pieces of parameters,
-gradients and both moments of AdamW (4 P / size), and besides either the whole copy (P) or what FSDP gathers of the
-model at a time (the embeddings and a layer or two).
+gradients and both moments of AdamW (16 P / size bytes), and besides either the whole copy (4 P bytes, or 2 P where the
+products are of bfloat16) or what FSDP gathers of the model at a time (the embeddings and a layer or two).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 import copy
 import random
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -61,15 +61,17 @@ class Replica(Actor):
         for name in ("rate", "agreement", "max_context", "max_tokens"):
             setattr(self, name, getattr(whole, name))
 
-    def ready(self) -> TextActor:
-        """The whole model. All processes must ask for it at the same time."""
+    def ready(self, exact: bool = True) -> TextActor:
+        """The whole model; not `exact`: in the type it computes with, which is enough to draw and to score. All
+        processes must ask for it at the same time.
+        """
         if self.source is not None:
-            self.source.ready()
+            self.source.ready(exact)
         return self.whole
 
-    def undivided(self) -> TextActor:
+    def undivided(self, exact: bool = True) -> TextActor:
         """The whole model as an actor of its own."""
-        return self.ready()
+        return self.ready(exact)
 
     # ------------------------------------------------------------------ shares
 
@@ -79,7 +81,7 @@ class Replica(Actor):
 
         A draw depends on its own seed alone, but for the rounding of matrix products.
         """
-        whole = self.ready()
+        whole = self.ready(exact=False)
         if not isinstance(whole, LanguageActor):
             return whole.sample(requests)
         share = self.world.share(len(requests))
@@ -101,7 +103,7 @@ class Replica(Actor):
 
     def score(self, batch: Batch, wants: Sequence[str] = ()) -> Scored:
         """What the whole model says."""
-        return self.ready().score(batch, wants)
+        return self.ready(exact=False).score(batch, wants)
 
     # ------------------------------------------------------------------ the same in every process
 
@@ -185,24 +187,25 @@ class Sharded(Replica):
         self.trained = whole.around(copy.deepcopy(whole.module, mine))
         self._root = _Root(self.trained.module)
         _shard(self._root, self.trained.blocks(), world.size)
-        self._whole_now = True
+        self._there: Literal["exact", "narrow", "no"] = "exact"
         self._release()
 
-    def ready(self) -> TextActor:
-        """The whole model, gathered if it is not there."""
-        if not self._whole_now:
+    def ready(self, exact: bool = True) -> TextActor:
+        """The whole model, gathered if it is not there, or not there as it is asked for."""
+        if self._there != "exact" and (exact or self._there != "narrow"):
+            narrow = None if exact else self.whole.compute
             pieces = dict(self.trained.module.named_parameters())
             with torch.no_grad():
                 for name, p in self.whole.module.named_parameters():
-                    p.data = pieces[name].full_tensor()  # type: ignore[operator]
-            self._whole_now = True
+                    p.data = pieces[name].full_tensor().to(narrow)  # type: ignore[operator]
+            self._there = "exact" if exact else "narrow"
         return self.whole
 
     def _release(self) -> None:
-        if self._whole_now:
+        if self._there != "no":
             for p in self.whole.module.parameters():
                 p.data = p.data.new_empty(0)
-            self._whole_now = False
+            self._there = "no"
 
     def changed(self) -> None:
         """What was gathered is out of date."""
