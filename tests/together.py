@@ -51,6 +51,7 @@ COURSES = {
     # nine rows of ten tokens in passes of two, dealt 5 to 4: one process makes a pass more than the other
     "grpo": ("grpo", Graded, {"problems": 3, "n": 3, "epochs": 2}, {}, 24),
     "lora": ("grpo", Graded, {"problems": 2, "n": 2}, {"lora": 2, "checkpointing": True}, 16384),
+    "half": ("grpo", Graded, {"problems": 3, "n": 3}, {"dtype": "bfloat16"}, 24),
     "ppo": ("ppo", Graded, {"problems": 5, "minibatch": 3}, {}, 16384),
     "dpo": ("dpo", Taste, {"problems": 5, "minibatch": 3}, {"max_tokens": 12}, 64),
     "sft": ("sft", Copy, {"problems": 3, "minibatch": 1}, {}, 16384),  # a process without a row

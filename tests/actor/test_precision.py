@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from sharpen.actor.precision import WIDE_ATTENTION, autocasts, rounded, wide_attention
+from sharpen.actor.precision import WIDE_ATTENTION, recomputes, rounded, wide_attention
 from sharpen.types import Problem, Trace
 from toy import nano_actor
 
@@ -92,7 +92,7 @@ def test_a_model_in_half_precision_is_near_the_whole_one():
 
 def test_recomputed_activations_have_the_same_gradient():
     actors = [nano_actor(width=32, layers=2, max_tokens=4, dtype="bfloat16", checkpointing=c) for c in (False, True)]
-    assert [autocasts(a.module) for a in actors] == [False, True]
+    assert [recomputes(a.module) for a in actors] == [False, True]
     for actor in actors:
         actor.module.train()
     (one, grad), (two, again) = map(scored, actors)

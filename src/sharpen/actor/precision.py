@@ -63,9 +63,11 @@ def attend_in_float32(model: Any) -> None:
         model.set_attn_implementation(WIDE_ATTENTION)
 
 
-def autocasts(module: nn.Module) -> bool:
-    """Whether a module needs autocast: it makes activations anew in the backward pass, or its parameters are pieces
-    that are gathered while it runs.
-    """
-    pieces = any(hasattr(p, "full_tensor") for p in module.parameters())
-    return pieces or any(getattr(m, "gradient_checkpointing", False) for m in module.modules())
+def recomputes(module: nn.Module) -> bool:
+    """Whether a module makes activations anew in the backward pass."""
+    return any(getattr(m, "gradient_checkpointing", False) for m in module.modules())
+
+
+def in_pieces(module: nn.Module) -> bool:
+    """Whether the parameters of a module are pieces, which are gathered (and rounded) while it runs."""
+    return any(hasattr(p, "full_tensor") for p in module.parameters())

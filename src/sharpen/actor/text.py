@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from sharpen.actor.adapters import merged
 from sharpen.actor.base import Actor
 from sharpen.actor.engine.causal import FULL, attention_kinds
-from sharpen.actor.precision import attend_in_float32, autocasts, rounded
+from sharpen.actor.precision import attend_in_float32, in_pieces, recomputes, rounded
 from sharpen.actor.prefix import hidden_states, shared
 from sharpen.errors import SharpenError
 from sharpen.types import Batch, Problem, Segment, Sets, Trace, opening
@@ -238,7 +238,7 @@ class TextActor(Actor):
         """
         decoder, ids = self._plain.get_decoder(), d["ids"]
         where = torch.cat([d["where"] + shift for shift in shifts])
-        if self._full and len(where) and not autocasts(self.module):
+        if self._full and len(where) and not recomputes(self.module) and not in_pieces(self.module):
             how = shared(ids, d["start"], d["ends"])
             if how is not None:
                 states: Tensor = hidden_states(decoder, how, where, ids.shape[1])
@@ -251,10 +251,9 @@ class TextActor(Actor):
         """The arithmetic both rollout and training use, adapters off where this actor is the model without them."""
         device = next(self.module.parameters()).device
         with contextlib.ExitStack() as stack:
-            if self.compute != torch.float32 and autocasts(self.module):
-                stack.enter_context(torch.autocast(device.type, dtype=self.compute))
-            elif self.compute != torch.float32:
-                stack.enter_context(rounded(self.module, self.compute))
+            if self.compute != torch.float32 and not in_pieces(self.module):
+                autocast = torch.autocast(device.type, dtype=self.compute)
+                stack.enter_context(autocast if recomputes(self.module) else rounded(self.module, self.compute))
             if not self.adapter:
                 stack.enter_context(self.module.disable_adapter())
             yield

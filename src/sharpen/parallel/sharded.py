@@ -186,7 +186,7 @@ class Sharded(Replica):
         mine = {id(p): nn.Parameter(p.detach(), p.requires_grad) for p in whole.module.parameters()}
         self.trained = whole.around(copy.deepcopy(whole.module, mine))
         self._root = _Root(self.trained.module)
-        _shard(self._root, self.trained.blocks(), world.size)
+        _shard(self._root, self.trained.blocks(), world.size, whole.compute)
         self._there: Literal["exact", "narrow", "no"] = "exact"
         self._release()
 
@@ -254,12 +254,16 @@ class _Root(nn.Module):
         return work()
 
 
-def _shard(root: nn.Module, blocks: Sequence[nn.Module], size: int) -> None:
-    """Cut parameters in pieces: each block is gathered by itself, what is left with the root."""
+def _shard(root: nn.Module, blocks: Sequence[nn.Module], size: int, compute: torch.dtype) -> None:
+    """Cut parameters in pieces: each block is gathered by itself, what is left with the root.
+
+    They are rounded to `compute` before they are gathered, as `sharpen.actor.precision.rounded` does in one process;
+    gradients are summed over processes in float32.
+    """
     from torch.distributed.device_mesh import init_device_mesh
-    from torch.distributed.fsdp import fully_shard
+    from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 
     mesh = init_device_mesh(next(root.parameters()).device.type, (size,))
-    for block in blocks:
-        fully_shard(block, mesh=mesh)
-    fully_shard(root, mesh=mesh)
+    policy = MixedPrecisionPolicy(param_dtype=compute, reduce_dtype=torch.float32, cast_forward_inputs=False)
+    for module in (*blocks, root):
+        fully_shard(module, mesh=mesh, mp_policy=policy)
