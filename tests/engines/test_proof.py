@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from second import CopyEngine
+from sharpen.actor import language
 from sharpen.actor.base import Request
 from sharpen.actor.engine.proof import Rescored, fingerprint, fingerprints, same_policy, same_weights
 from sharpen.ctx import Ctx
@@ -150,6 +151,19 @@ def test_a_skipped_sync_stops_the_run_however_small_the_update_was():
     # the log-probs alone would not have told
     engine.lying = True
     assert max(float(s.cols["mismatch"].abs().mean()) for s in actor.sample(requests(actor))) < 1e-4
+
+
+def test_weights_are_looked_at_once_a_sync_and_not_at_every_call(monkeypatch):
+    actor, _ = served()
+    looked = []
+    plain = language.fingerprints
+    monkeypatch.setattr(language, "fingerprints", lambda weights: looked.append(len(weights)) or plain(weights))
+    for _ in range(3):
+        actor.sample(requests(actor))
+    assert looked == [13, 13]  # the trainer's, and what was sent
+    actor.changed()
+    actor.sample(requests(actor))
+    assert len(looked) == 4
 
 
 def test_weights_written_behind_the_engines_back_stop_the_run():

@@ -44,6 +44,7 @@ class LanguageActor(TextActor):
         self.lent = False
         self._stale = True
         self._synced: dict[str, int] = {}
+        self._writes: dict[str, tuple[int, int]] = {}
 
     # ------------------------------------------------------------------ drawing
 
@@ -86,7 +87,13 @@ class LanguageActor(TextActor):
         return {n: p.to(self.compute) for n, p in merged(self.module, self.adapter)}
 
     def _sync(self) -> None:
-        """See to it that an engine with a copy holds the weights as they are now; SharpenError where it does not."""
+        """See to it that an engine with a copy holds the weights as they are now; SharpenError where it does not.
+
+        Torch counts the writes to a tensor: as long as there were none, no number needs to be looked at.
+        """
+        writes = {n: (w.data_ptr(), w._version) for n, w in self.weights().items()}
+        if not self._stale and writes == self._writes:
+            return
         now = fingerprints(self.weights())
         if self._stale:
             weights = self.served()
@@ -98,6 +105,7 @@ class LanguageActor(TextActor):
                 f"The engine has stale weights: {len(odd)} weights of the trainer ({odd[0]} ...) were written after "
                 "the last sync, and nobody said so. Whoever writes an actor's weights calls its `changed()` after that."
             )
+        self._writes = writes
 
     def _generate(self, prompts: Sequence[Prompt]) -> list[Draw]:
         """Draws with the trainer's figures."""
