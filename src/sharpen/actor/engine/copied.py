@@ -10,6 +10,7 @@ from torch import Tensor
 
 from sharpen.actor.engine.base import Draw, Engine, Prompt
 from sharpen.actor.engine.description import Arithmetic
+from sharpen.actor.engine.local import LocalEngine
 from sharpen.actor.engine.proof import fingerprint
 from sharpen.errors import SharpenError
 
@@ -54,8 +55,13 @@ class CopiedEngine(Engine):
             device=device, dtype=how.dtype, checkpointing=how.autocast, max_context=how.max_context, lr=1.0
         )
         self.actor = wrap(model, tokenizer, setup)
-        self.inner = self.actor.engine
-        self.inner.end_tokens = frozenset(how.ends)  # those of the trainer, which knows the model's folder
+        self.inner = LocalEngine(
+            model,
+            end_tokens=frozenset(how.ends),  # those of the trainer, which knows the model's folder
+            pad_token=tokenizer.pad_token_id,
+            max_context=how.max_context,
+            decode=self.actor.decode,
+        )
         for p in model.parameters():
             p.fill_(torch.nan)
 
