@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -17,22 +18,26 @@ import torch
 
 from command import REWARD, SMALL, refused
 from hands import HOLD, Held, Other, Stubborn
+from sharpen import api
 from sharpen.actor.base import Request
-from sharpen.actor.engine import cluster
+from sharpen.actor.engine import cluster, nodes
 from sharpen.actor.engine.base import Prompt
 from sharpen.actor.engine.choose import engine_of, ready
 from sharpen.actor.engine.copied import CopiedEngine
 from sharpen.actor.engine.description import Arithmetic, describe
 from sharpen.actor.engine.proof import fingerprints
+from sharpen.actor.engine.worker import versions
 from sharpen.cli.main import main
 from sharpen.errors import SharpenError
 from sharpen.parallel.deal import spans
 from sharpen.run.manifest import describe as as_json
-from sharpen.run.setup import Setup, _nano, setup_from, setup_to_measure
+from sharpen.run.setup import Setup, Silent, _nano, setup_from, setup_to_measure
 from sharpen.types import Problem, Sampling
 from toy import nano_actor
 
 ROOT = Path(__file__).parents[2]
+REPORTS: list[str] = []
+"""What Ray would have printed."""
 needed = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="ray is not installed (sharpen[ray])")
 
 
@@ -42,11 +47,16 @@ def place(tmp_path_factory):
     from sharpen.actor.engine.nodes import Cluster
 
     folder = tmp_path_factory.mktemp("hold")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # as many as a worker has
     os.environ[HOLD] = str(folder)
-    here = Cluster(4, size=0, trainer=torch.device("cpu"), report=lambda text: None)
+    here = Cluster(4, size=0, trainer=torch.device("cpu"), report=REPORTS.append)
     del os.environ[HOLD]
     yield folder
+    assert len(marked(str(folder))) > 3
     here.close()
+    torch.set_num_threads(threads)
+    assert once(lambda: not marked(str(folder)))
 
 
 @pytest.fixture(scope="module")
@@ -173,7 +183,7 @@ def test_an_actor_on_it_draws_what_it_draws_locally(engine):
 
 
 @needed
-def test_a_worker_that_dies_changes_nothing(engine, place, tmp_path):
+def test_a_worker_that_dies_changes_nothing(engine, place, tmp_path, capsys):
     """Killed while it draws, between two calls, and in a sync: the draws are those of an undisturbed engine."""
     engine.sync(actor().served())
     want = undisturbed(tmp_path, prompts())
@@ -203,6 +213,9 @@ def test_a_worker_that_dies_changes_nothing(engine, place, tmp_path):
     assert "2 workers on the Ray that this process has joined" in log
     assert [x for x in engine.heard if f"(process {first} on" in x and "died and is replaced" in x] == engine.heard
     assert len(engine.heard) == 1
+    # Ray's own words are not among what a run prints
+    once(lambda: any("A worker died or was killed" in x for x in REPORTS))
+    assert tuple(capsys.readouterr()) == ("", "")
 
 
 @needed
@@ -264,6 +277,43 @@ def test_other_versions_and_no_room_are_refused(place, tmp_path, monkeypatch):
 
 
 @needed
+def test_gpus_are_one_a_worker_and_none_is_the_trainers(place, engine, monkeypatch):
+    import ray
+
+    def divided(wanted, total, free):
+        monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 4.0, "GPU": total})
+        monkeypatch.setattr(ray, "available_resources", lambda: {"CPU": 4.0, "GPU": free} if free else {"CPU": 4.0})
+        return nodes.Cluster(wanted, size=0, trainer=torch.device("cpu"), report=print)
+
+    made = divided(0, 4.0, 3.0)  # the fourth is that of the trainer's job
+    assert (made.workers, made.device, made.options) == (3, "cuda", {"num_gpus": 1, "num_cpus": 0})
+    assert divided(2, 4.0, 3.0).workers == 2
+    for wanted, said in ((0, "at least 1 of them take 1 GPU each, .* has 1 of which 0 are free"), (2, "2 of them")):
+        with pytest.raises(SharpenError, match=f"no room for its workers: {said}"):
+            divided(wanted, 1.0, 0.0)
+    made = divided(0, 0.0, 0.0)
+    assert (made.workers, made.device, made.options) == (2, "cpu", {"num_gpus": 0, "num_cpus": 1})
+
+    monkeypatch.setattr(engine, "_gpu", "GPU-1")
+    told = {"versions": versions(), "gpu": "GPU-2", "node": "here"}
+    engine._equal("worker 1", told)
+    with pytest.raises(SharpenError, match=r"worker 1 was given the trainer's own GPU.* --entrypoint-num-gpus 1"):
+        engine._equal("worker 1", told | {"gpu": "GPU-1"})
+
+
+def test_the_gpus_of_a_machine_are_those_beside_the_trainers(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert nodes.others(torch.device("cpu")) is None
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert nodes.others(torch.device("cpu")) == ["0", "1", "2"]
+    assert nodes.others(torch.device("cuda")) == ["1", "2"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,7,2")
+    assert nodes.others(torch.device("cuda:1")) == ["5", "2"]
+
+
+@needed
 def test_a_cluster_that_is_not_there_is_refused(place, tmp_path, monkeypatch):
     """In a process that has joined none."""
     code = (
@@ -283,6 +333,27 @@ def test_a_cluster_that_is_not_there_is_refused(place, tmp_path, monkeypatch):
 WORDS = "train grpo --model tiny --task data.jsonl --reward reward.py:score --max-tokens 8 --eval-problems 2"
 WORDS += " --eval-samples 2 --set Loop.problems=4 --set Sample.n=4 --set Loop.iterations=8 --checkpoint-every 1 --json"
 WORDS += " --engine ray --workers 2"
+OPTIONS = {
+    "set": ["Loop.problems=4", "Sample.n=4", "Loop.iterations=8"],
+    "reward": "reward.py:score",
+    "max_tokens": 8,
+    "eval_problems": 2,
+    "eval_samples": 2,
+    "checkpoint_every": 1,
+    "engine": "ray",
+    "workers": 2,
+}
+"""The same as a call."""
+
+
+class Watching(Silent):
+    """Keeps the messages."""
+
+    def __init__(self):
+        self.said = []
+
+    def message(self, text):
+        self.said.append(text)
 
 
 @pytest.fixture
@@ -308,8 +379,13 @@ def marked(mark):
     return [p for p in found if alive(p)]
 
 
+def words(pid):
+    """How a process calls itself."""
+    return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
+
+
 @needed
-def test_a_run_whose_worker_or_trainer_is_killed_gives_what_it_gives_undisturbed(place, desk, capsys):
+def test_a_run_whose_worker_is_killed_gives_what_it_gives_undisturbed(place, desk, capsys):
     assert main([*WORDS.split(), "--out", "calm"]) == 0
     calm = json.loads(capsys.readouterr().out)  # and nothing else
     whole = (desk / "calm" / "metrics.jsonl").read_bytes()
@@ -326,34 +402,53 @@ def test_a_run_whose_worker_or_trainer_is_killed_gives_what_it_gives_undisturbed
 
     killer = threading.Thread(target=kill)
     killer.start()
-    assert main([*WORDS.split(), "--out", "hit"]) == 0
+    watcher = Watching()
+    hit = api.train("grpo", "data.jsonl", "tiny", "hit", watcher=watcher, **OPTIONS)
     killer.join()
-    hit = json.loads(capsys.readouterr().out)
     assert (desk / "hit" / "metrics.jsonl").read_bytes() == whole
-    assert hit["evaluation"] == calm["evaluation"]
+    plain = {split: {when: e.to_plain() for when, e in times.items()} for split, times in hit.evaluation.items()}
+    assert plain == calm["evaluation"]
     assert (desk / "hit" / "engine.log").read_text().count(" died: ") == 1
+    assert len(watcher.said) == 1
+    assert "worker 1 (process " in watcher.said[0]
+    assert capsys.readouterr().out == ""
 
-    # a Ray of its own; the trainer is killed, and a new one goes on from the checkpoint
+    resumed(desk, whole, calm["evaluation"])
+
+
+def resumed(desk, whole, evaluation):
+    """The same of a run whose trainer is killed, on a Ray of its own, and goes on on a cluster that has an address."""
+    import ray
+
     mark = f"mark-{os.getpid()}-{time.time_ns()}"
-    env = os.environ | {"PYTHONPATH": str(ROOT / "src"), "SHARPEN_TESTS_MARK": mark}
-    env.pop("RAY_ADDRESS", None)
+    env = {n: v for n, v in os.environ.items() if n != "RAY_ADDRESS"}
+    env |= {"PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1", "SHARPEN_TESTS_MARK": mark}
     command = [sys.executable, "-W", "error", "-m", "sharpen"]
-    how = {"env": env, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    metrics = desk / "cut" / "metrics.jsonl"
-    with subprocess.Popen([*command, *WORDS.split(), "--out", "cut"], **how) as trainer:
-        once(lambda: trainer.poll() is not None or (metrics.exists() and metrics.read_bytes().count(b"\n") >= 2))
-        assert trainer.poll() is None, trainer.communicate()
-        assert len(marked(mark)) > 3
-        trainer.kill()
-        trainer.communicate()
-    assert once(lambda: not marked(mark))
-    done = subprocess.run([*command, "train", "--resume", "--out", "cut", "--json"], **how)
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
-    assert json.loads(done.stdout)["evaluation"] == calm["evaluation"]
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    metrics, log = desk / "cut" / "metrics.jsonl", desk / "cut" / "engine.log"
+    with tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp") as short:  # a socket's path is a hundred letters
+        mine = env | {"TMPDIR": short}
+        with subprocess.Popen([*command, *WORDS.split(), "--out", "cut"], env=mine, **streams) as trainer:
+            once(lambda: trainer.poll() is not None or (metrics.exists() and metrics.read_bytes().count(b"\n") >= 2))
+            assert trainer.poll() is None, trainer.communicate()
+            trainer.kill()
+            trainer.communicate()
+        assert once(lambda: not any(words(p).startswith("ray::Worker") for p in marked(mark)))
+        # what is left are agents of Ray, which need a minute to see that its daemon has gone
+        for pid in marked(mark):
+            assert "Agent" in words(pid)
+            os.kill(pid, signal.SIGKILL)
+    assert "2 workers on a Ray of its own on this machine" in log.read_text()
+    assert metrics.read_bytes() != whole
+
+    address = ray.get_runtime_context().gcs_address
+    again = [*command, "train", "--resume", "--out", "cut", "--json"]
+    done = subprocess.run(again, env=env | {"RAY_ADDRESS": address}, **streams)
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr
+    assert json.loads(done.stdout)["evaluation"] == evaluation
     assert metrics.read_bytes() == whole
-    assert "2 workers on a Ray of its own on this machine" in (desk / "cut" / "engine.log").read_text()
-    assert once(lambda: not marked(mark))
+    assert f"2 workers on the Ray cluster at {address}" in log.read_text()
+    assert gone([int(x.split("process ")[1].split()[0]) for x in log.read_text().splitlines() if "begun" in x])
 
 
 # ---------------------------------------------------------------------- what needs no Ray
