@@ -317,13 +317,16 @@ def test_the_gpus_of_a_machine_are_those_beside_the_trainers(monkeypatch):
 def test_a_cluster_that_is_not_there_is_refused(place, tmp_path, monkeypatch):
     """In a process that has joined none."""
     code = (
-        "import torch\nfrom sharpen.actor.engine.nodes import Cluster\nfrom sharpen.errors import SharpenError\n"
-        "try:\n    Cluster(2, size=0, trainer=torch.device('cpu'), report=print)\n"
-        "except SharpenError as e:\n    print('said:', e)\n"
+        "import os, torch\nfrom sharpen.actor.engine.nodes import Cluster\nfrom sharpen.errors import SharpenError\n"
+        "for where in ('nonsense', 'ray://here:10001'):\n    os.environ['RAY_ADDRESS'] = where\n"
+        "    try:\n        Cluster(2, size=0, trainer=torch.device('cpu'), report=print)\n"
+        "    except SharpenError as e:\n        print('said:', e)\n"
     )
-    env = os.environ | {"PYTHONPATH": str(ROOT / "src"), "RAY_ADDRESS": "nonsense"}
+    env = os.environ | {"PYTHONPATH": str(ROOT / "src")}
     done = subprocess.run([sys.executable, "-W", "error", "-c", code], env=env, capture_output=True, text=True)
-    assert done.stdout.startswith("said: `--engine ray` found no Ray cluster: the Ray cluster at nonsense gave "), done
+    wrong, client = done.stdout.splitlines()
+    assert wrong.startswith("said: `--engine ray` found no Ray cluster: the Ray cluster at nonsense gave "), done
+    assert client.startswith("said: `--engine ray` cannot draw through Ray's client (RAY_ADDRESS=ray://here:10001)")
     assert done.stderr == ""
 
 

@@ -251,7 +251,8 @@ class RayEngine(Engine):
 
     def _write(self, text: str) -> None:
         with self.log.open("a", encoding="utf-8") as log:
-            log.write(f"{datetime.now().astimezone().isoformat(timespec='seconds')} {text}\n")
+            # Ray may quote pages of its logs
+            log.write(f"{datetime.now().astimezone().isoformat(timespec='seconds')} {' '.join(text.split())[:600]}\n")
 
 
 def _end(hand: Hand) -> None:
@@ -265,5 +266,4 @@ def _end(hand: Hand) -> None:
 def _reason(error: Exception) -> str:
     """What Ray says of a death or a failure, in a line."""
     lines = [x.strip() for x in str(error).splitlines() if x.strip()]
-    said = (lines[-1] if lines else type(error).__name__).rstrip(".")
-    return " ".join(said.split())[:300]
+    return (lines[-1] if lines else type(error).__name__).rstrip(".")[:300]

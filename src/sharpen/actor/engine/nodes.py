@@ -55,11 +55,17 @@ class Cluster:
             import ray
 
             self.threads = 1
+            address = os.environ.get("RAY_ADDRESS", "")
             if ray.is_initialized():
                 self.where = "the Ray that this process has joined"
-            elif os.environ.get("RAY_ADDRESS"):
-                self.where = f"the Ray cluster at {os.environ['RAY_ADDRESS']}"
-                self._init(report, address=os.environ["RAY_ADDRESS"])
+            elif address.startswith("ray://"):
+                raise SharpenError(
+                    f"`--engine ray` cannot draw through Ray's client (RAY_ADDRESS={address}). Start the run on a "
+                    "machine of the cluster, with the address that `ray start` was given."
+                )
+            elif address not in ("", "local"):
+                self.where = f"the Ray cluster at {address}"
+                self._init(report, address=address)
             else:
                 self.where = "a Ray of its own on this machine"
                 self._start(wanted, size, trainer, report)
