@@ -489,6 +489,18 @@ def test_workers_without_a_cluster_are_refused(desk, capsys):
     assert not Path("runs").exists()
 
 
+def test_several_trainers_do_not_share_a_cluster(desk):
+    from sharpen.parallel.world import World
+    from sharpen.recipes import recipe
+    from sharpen.run.session import train
+
+    several = World()
+    several.size = 2
+    with pytest.raises(SharpenError, match="`--engine ray` serves one process, and this run has 2"):
+        train(recipe("grpo"), Setup(engine="ray", model="tiny"), desk / "run", world=several)
+    assert not (desk / "run").exists()
+
+
 def test_without_ray_it_is_said_what_to_install(monkeypatch):
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *a: None if name == "ray" else find(name, *a))
