@@ -57,6 +57,7 @@ class RunOptions(ModelOptions, total=False):
     rollout_groups: int
     tracker: Sequence[str]
     engine: str
+    workers: int
     ahead: int
 
 
@@ -126,6 +127,7 @@ def measure(
     task_set: Mapping[str, Any] | None = None,
     reward: str = "",
     engine: str = "local",
+    workers: int = 0,
     watcher: Watcher | None = None,
     **options: Unpack[ModelOptions],
 ) -> dict[str, Evaluation]:
@@ -142,7 +144,7 @@ def measure(
             "1 on, problems 1 or more, temperature 0 or more."
         )
     setup = setup_to_measure(
-        str(model), ModelSetup(**options), task, task_set or {}, {"reward": reward} if reward else {}, engine
+        str(model), ModelSetup(**options), task, task_set or {}, {"reward": reward} if reward else {}, engine, workers
     )
     chosen = open_task(setup)
     for name in split:
@@ -151,7 +153,7 @@ def measure(
                 f"Task {chosen.name!r} has no split {name!r}; its splits are {', '.join(chosen.splits)}."
             )
     actor = open_policy(setup, chosen, watcher)
-    with serving(actor, setup):
+    with serving(actor, setup, watcher=watcher):
         return {
             name: evaluate(
                 actor, chosen, name, problems=problems, samples=ks[-1], ks=ks, temperature=temperature, seed=seed

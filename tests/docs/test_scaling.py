@@ -10,9 +10,10 @@ from transformers import Qwen2Config, Qwen2ForCausalLM
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "docs"))
 
-import scaling  # noqa: E402
-from sharpen.actor.load import ModelSetup, wrap  # noqa: E402
-from sharpen.actor.nano import character_tokenizer  # noqa: E402
+import scaling
+
+from sharpen.actor.load import ModelSetup, wrap
+from sharpen.actor.nano import character_tokenizer
 
 SMALL = scaling.Shape("small", 64, 3, 4, 2, 160, 128, dim=16)
 

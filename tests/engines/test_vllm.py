@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -337,3 +338,24 @@ def test_adapters_are_served_merged(engine):
     actor.changed()
     assert gap(actor.sample(requests(actor))) < 1e-5
     assert actor.served().keys() == dict(nano_actor(layers=2).module.named_parameters()).keys()
+
+
+@needed
+@pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="ray is not installed beside vllm")
+def test_workers_of_a_cluster_draw_with_it_too(tmp_path, engine, actor):
+    from sharpen.actor.engine.choose import engine_of
+
+    asked = requests(actor, 6)
+    mine = actor.sample(asked)
+    other = served_actor()
+    other.serve(engine_of("ray:vllm", other, tmp_path, workers=2))
+    try:
+        for t, s in zip(other.sample(asked), mine, strict=True):
+            assert t.atoms.tolist() == s.atoms.tolist()
+            assert float(t.cols["mismatch"].abs().max()) < 1e-4
+        move(other)
+        os.kill(other.engine.hands[1].pid, signal.SIGKILL)
+        assert gap(other.sample(asked)) < 1e-5
+        assert other.engine.replaced == 1
+    finally:
+        other.close()

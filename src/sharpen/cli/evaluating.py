@@ -104,7 +104,7 @@ def run_eval(args: argparse.Namespace) -> int:
     stack = contextlib.ExitStack()
     try:
         actor = open_policy(setup, task, watcher)
-        stack.enter_context(serving(actor, setup))
+        stack.enter_context(serving(actor, setup, watcher=watcher))
         judges = {search.value: open_judge(args, actor)} if search and search.judges else {}
         splits = args.split or [s for s in task.splits if s != "train"] or list(task.splits)
         if args.judge:
@@ -207,9 +207,8 @@ def open_judge(args: argparse.Namespace, policy: Actor) -> ValueActor:
 
 def _setup(args: argparse.Namespace) -> Setup:
     """The setup to measure with: a run brings its own task and limits."""
-    return setup_to_measure(
-        args.model, model_setup(args), args.task, task_options(args), reward_options(args), args.engine
-    )
+    limits, options, reward = model_setup(args), task_options(args), reward_options(args)
+    return setup_to_measure(args.model, limits, args.task, options, reward, args.engine, args.workers)
 
 
 def add_export(p: argparse.ArgumentParser) -> None:

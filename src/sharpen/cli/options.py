@@ -64,7 +64,14 @@ def add_engine(p: argparse.ArgumentParser) -> None:
         "--engine",
         default="local",
         metavar="E",
-        help="what draws samples: local, vllm, vllm-server, or vllm:http://127.0.0.1:PORT",
+        help="what draws samples: local, vllm, vllm-server, vllm:http://127.0.0.1:PORT, ray, or ray:vllm",
+    )
+    p.add_argument(
+        "--workers",
+        type=int,
+        default=0,
+        metavar="N",
+        help="rollout workers of `--engine ray` (default: one a GPU that is free in the cluster, 2 without GPUs)",
     )
 
 
@@ -135,6 +142,7 @@ def setup_of(args: argparse.Namespace) -> Setup:
         seed=args.seed,
         trackers=tuple(args.tracker),
         engine=args.engine,
+        workers=args.workers,
         ahead=args.ahead,
         **reward_options(args),
         **{n: getattr(args, n) for n in names},

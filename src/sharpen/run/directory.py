@@ -8,7 +8,8 @@
     policy/           the model in the format of its ecosystem
     actors/           other models that were trained: value and reward models, a verifier
     evaluation.json, report.html, log.txt
-    engine.log        what a server said that drew the samples (`--engine vllm-server`)
+    engine.log        what a server said that drew the samples (`--engine vllm-server`), or which workers did
+                      and which died (`--engine ray`)
     lock              held by the process that trains
 
 A checkpoint of step n stands after n iterations, so `rewind(n)` keeps the records of iterations 0 to n - 1.

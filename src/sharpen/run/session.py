@@ -104,7 +104,7 @@ def _train(
         return RunDir.open(out) if resume else RunDir.create(out, told(recipe, setup, origin, policy.max_tokens))
 
     run = world.first(folder)
-    with run.lock(), remembered(run, recipe), world.together(), serving(policy, setup, run.path):
+    with run.lock(), remembered(run, recipe), world.together(), serving(policy, setup, run.path, watcher):
         results = Results(run)
         if not results.has("before"):
             results.add("before", trainer, setup, watcher)

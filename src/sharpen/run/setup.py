@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, Literal, Protocol
 
 from sharpen.actor.base import Actor
-from sharpen.actor.engine.choose import engine_of, known
+from sharpen.actor.engine.choose import engine_of, known, spreads
 from sharpen.actor.flow import FlowActor, is_flow, load_flow
 from sharpen.actor.flowbase import FlowNano, flow_base
 from sharpen.actor.language import LanguageActor
@@ -46,10 +46,18 @@ class Setup:
     rollout_groups: int = 4
     trackers: tuple[str, ...] = ()
     engine: str = "local"
+    workers: int = 0
     ahead: int = 0
 
     def __post_init__(self) -> None:
         known(self.engine)
+        if self.workers < 0:
+            raise SharpenError(f"`--workers {self.workers}` must be 0 (as many as fit) or more.")
+        if self.workers and not spreads(self.engine):
+            raise SharpenError(
+                f"`--workers {self.workers}` are those of a cluster, and `--engine {self.engine}` has none. Leave it "
+                "out, or use `--engine ray`."
+            )
         if self.ahead < 0 or (self.ahead and self.engine == "local"):
             raise SharpenError(
                 f"`--ahead {self.ahead}` must be 0, or with an engine that has weights of its own a number of "
@@ -71,7 +79,7 @@ Shows = Literal["iterations", "loss", "accuracy"]
 """What a phase of a run reports at each step: all metrics of an iteration, a loss, or a share of right answers."""
 
 
-NEWER = {"engine": "local", "ahead": 0}
+NEWER: dict[str, Any] = {"engine": "local", "workers": 0, "ahead": 0}
 """Options that runs of earlier versions do not have, and what they did."""
 
 
@@ -91,6 +99,7 @@ def setup_to_measure(
     task_options: Mapping[str, Any],
     reward: Mapping[str, Any],
     engine: str = "local",
+    workers: int = 0,
 ) -> Setup:
     """What to measure a model with. A run's folder brings its own task, reward and limits; what is given replaces them.
 
@@ -100,7 +109,13 @@ def setup_to_measure(
     path = Path(model)
     if not (path / "manifest.json").exists():
         return Setup(
-            task=task or "chain", task_options=task_options, model=model, model_setup=limits, engine=engine, **reward
+            task=task or "chain",
+            task_options=task_options,
+            model=model,
+            model_setup=limits,
+            engine=engine,
+            workers=workers,
+            **reward,
         )
     own_setup = setup_from(RunDir.open(path).manifest().get("setup"))
     if not (path / "policy" / "config.json").exists():
@@ -118,7 +133,8 @@ def setup_to_measure(
     usual = ModelSetup()
     own = {f.name: getattr(limits, f.name) for f in fields(limits) if getattr(limits, f.name) != getattr(usual, f.name)}
     fit = replace(own_setup.model_setup, **{"device": "auto", **own, "lora": 0})
-    return replace(own_setup, model=str(path / "policy"), model_setup=fit, engine=engine, ahead=0, **changes)
+    drawn: dict[str, Any] = {"engine": engine, "workers": workers, "ahead": 0}
+    return replace(own_setup, model=str(path / "policy"), model_setup=fit, **drawn, **changes)
 
 
 def default_out(recipe: Method, setup: Setup) -> Path:
@@ -190,7 +206,7 @@ def open_policy(setup: Setup, task: Task, watcher: Watcher | None = None) -> Act
 
 def _nano(setup: Setup) -> Nano:
     """The nano model of a run: for vLLM, which has no attention for heads of 16 numbers, it has half as many heads."""
-    return Nano() if setup.engine == "local" else replace(Nano(), heads=2)
+    return replace(Nano(), heads=2) if "vllm" in setup.engine else Nano()
 
 
 def _nano_base(task: Task, setup: Setup, watch: Watcher) -> Path:
@@ -227,16 +243,17 @@ def _language(source: str | Path, setup: Setup, task: Task) -> LanguageActor:
 
 
 @contextmanager
-def serving(policy: Actor, setup: Setup, folder: Path | None = None) -> Iterator[None]:
+def serving(policy: Actor, setup: Setup, folder: Path | None = None, watcher: Watcher | None = None) -> Iterator[None]:
     """Within, the policy draws on the engine of the setup, which is closed at the end; all its copies draw locally.
 
-    A server's log is left in `folder`; without one it goes with everything else.
+    The log of a server or a cluster is left in `folder`; without one it goes with everything else. `watcher` is told
+    of what happens to the engine and does not end the run.
     """
     with ExitStack() as stack:
         stack.callback(policy.close)
         if setup.engine != "local":
             where = folder or Path(stack.enter_context(TemporaryDirectory(prefix="sharpen-engine-")))
-            engine = engine_of(setup.engine, policy, where)
+            engine = engine_of(setup.engine, policy, where, setup.workers, (watcher or Silent()).message)
             assert isinstance(policy, LanguageActor)
             policy.serve(engine)
         yield

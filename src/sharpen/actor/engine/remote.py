@@ -21,6 +21,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from sharpen.actor.engine.base import Draw, Engine, Prompt, room_of
+from sharpen.actor.engine.description import describe
 from sharpen.actor.engine.server import TOKEN
 from sharpen.actor.engine.wire import draw_from_json, prompt_to_json
 from sharpen.errors import SharpenError
@@ -115,7 +116,7 @@ class OwnServer(RemoteEngine):
     """A server that is started for this process and ends with it; what it says goes to `engine.log` in `folder`."""
 
     def __init__(self, actor: LanguageActor, folder: Path, command: Sequence[str] = ()) -> None:
-        from sharpen.actor.engine.vllm import MEMORY, describe
+        from sharpen.actor.engine.vllm import MEMORY
 
         self.place = folder / "engine"
         shutil.rmtree(self.place, ignore_errors=True)  # of a run that was killed

@@ -9,7 +9,6 @@ are, so that weights can be written in place, read back and compared bit for bit
 from __future__ import annotations
 
 import contextlib
-import copy
 import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,6 +19,7 @@ import torch
 from torch import Tensor
 
 from sharpen.actor.engine.base import Draw, Engine, Prompt, room_of
+from sharpen.actor.engine.description import describe
 from sharpen.actor.engine.proof import fingerprint
 from sharpen.errors import SharpenError
 
@@ -169,14 +169,6 @@ def vllm_engine(actor: LanguageActor) -> VllmEngine:
             max_context=actor.max_context,
             dtype=str(actor.compute).removeprefix("torch."),
         )
-
-
-def describe(actor: LanguageActor, folder: Path) -> None:
-    """Write what an engine must know of a model besides its weights: configuration and tokenizer."""
-    config = copy.deepcopy(actor.plain.config)
-    config.architectures = [type(actor.plain).__name__]  # a model that was never saved does not say so itself
-    config.save_pretrained(folder)
-    actor.tokenizer.save_pretrained(folder)
 
 
 def installed() -> Any:
