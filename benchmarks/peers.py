@@ -8,6 +8,7 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import common
@@ -86,7 +87,7 @@ def train(make: Callable[[str, list[Any]], Any]) -> Trained:
         trainer.remove_callback(PrinterCallback)
         trainer.train()
     ends = clock.ends
-    return Trained(tuple(b - a for a, b in zip(ends, ends[1:], strict=False)), trainer.state.log_history)
+    return Trained(tuple(b - a for a, b in pairwise(ends)), trainer.state.log_history)
 
 
 def grpo(

@@ -153,6 +153,11 @@ def theirs(kind: Kind, model: Any, steps: int, **how: Any) -> peers.Trained:
     return peers.train(make)
 
 
+def their_step(kind: Kind, model: Any, how: Mapping[str, Any]) -> float:
+    """Seconds of a step of TRL's."""
+    return theirs(kind, model, STEPS + 1, **how).step
+
+
 def losses(kind: Kind, how: dict[str, Any]) -> tuple[list[float], list[float]]:
     """Of the first steps from the same weights, ours and TRL's."""
     trainer = ours(kind, torch.float32, RATE)
@@ -185,9 +190,9 @@ def compare(kind: Kind, repeats: int) -> tuple[str, dict[str, Any]]:
             said += f"(at most {gap:.1e} apart; {TOLERANCE} is allowed)."
             if gap > TOLERANCE:
                 sys.exit(f"{kind.name}: the two sides do not do the same work.{said}")
-        model = model_of(kind)
         for name, how in (*whole, ("its defaults", peers.DEFAULTS)):
-            sides[f"TRL, {name}"] = lambda how=how: theirs(kind, model, STEPS + 1, **how).step
+            # each its own model, for it stays as a trainer has set it up (recomputing activations)
+            sides[f"TRL, {name}"] = partial(their_step, kind, model_of(kind), how)
     times = common.turns(sides, repeats)
     rows = [
         [name, t.text(), *(common.ratio(t, times[f"sharpen, {d}"]) for d in ("float32", "bfloat16"))]
