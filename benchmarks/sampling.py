@@ -190,7 +190,8 @@ def main() -> None:
     further, figures["peers"] = peers(repeats)
     text = common.table(head, rows)
     text += "\n\nBoth in float32; ours returns log-probs and entropies besides.\n\n" + "\n".join(notes)
-    text += f"\n\n{further}\n\nvLLM computes without compiling and with plain linear layers on a CPU, as our engine needs it; its attention there wants heads of 32 numbers or more, which these are."
+    text += f"\n\n{further}\n\nOn a CPU vLLM computes here without compiling and with plain linear layers, as our "
+    text += "engine needs it; its attention there wants heads of 32 numbers or more, which these are."
     common.keep("sampling", "Sampling", text, figures)
 
 
