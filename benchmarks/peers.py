@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import tempfile
 import time
@@ -123,6 +124,24 @@ def grpo(
             train_dataset=Dataset.from_list(list(rows)),
             processing_class=tokens,
             callbacks=callbacks,
+        )
+
+    return train(make)
+
+
+def updates(name: str, model: Any, tokens: Any, rows: Sequence[dict[str, str]], steps: int, **how: Any) -> Trained:
+    """`steps` steps of TRL's `name`Trainer, each on all rows; DPO's reference is a copy of the model."""
+    import trl
+    from datasets import Dataset
+
+    def make(folder: str, callbacks: list[Any]) -> Any:
+        return getattr(trl, f"{name}Trainer")(
+            model=model,
+            args=getattr(trl, f"{name}Config")(**options(folder, len(rows), steps, **how)),
+            train_dataset=Dataset.from_list(list(rows)),
+            processing_class=tokens,
+            callbacks=callbacks,
+            **({"ref_model": copy.deepcopy(model)} if name == "DPO" else {}),
         )
 
     return train(make)

@@ -136,28 +136,9 @@ def model_of(kind: Kind) -> Any:
     return made
 
 
-def theirs(kind: Kind, model: Any, steps: int, **how: Any) -> peers.Trained:
-    """TRL's trainer on the same texts."""
-    import trl
-    from datasets import Dataset
-
-    def make(folder: str, callbacks: list[Any]) -> Any:
-        return getattr(trl, f"{kind.theirs}Trainer")(
-            model=model,
-            args=getattr(trl, f"{kind.theirs}Config")(**peers.options(folder, len(rows), steps, **how)),
-            train_dataset=Dataset.from_list(rows),
-            processing_class=common.tokenizer(),
-            callbacks=callbacks,
-            **({"ref_model": copy.deepcopy(model)} if kind.theirs == "DPO" else {}),
-        )
-
-    rows = kind.rows(Texts())
-    return peers.train(make)
-
-
 def their_step(kind: Kind, model: Any, how: Mapping[str, Any]) -> float:
     """Seconds of a step of TRL's."""
-    return theirs(kind, model, STEPS + 1, **how).step
+    return peers.updates(kind.theirs, model, common.tokenizer(), kind.rows(Texts()), STEPS + 1, **how).step
 
 
 def losses(kind: Kind, how: dict[str, Any]) -> tuple[list[float], list[float]]:
@@ -166,7 +147,8 @@ def losses(kind: Kind, how: dict[str, Any]) -> tuple[list[float], list[float]]:
     label = trainer.learners[0].update.terms[0].label
     mine = [trainer.step().metrics[f"loss/{label}"] for _ in range(STEPS)]
     logged = {"logging_strategy": "steps", "logging_steps": 1, "rate": RATE}
-    return mine, theirs(kind, model_of(kind), STEPS, **logged, **how).column("loss")
+    told = peers.updates(kind.theirs, model_of(kind), common.tokenizer(), kind.rows(Texts()), STEPS, **logged, **how)
+    return mine, told.column("loss")
 
 
 def compare(kind: Kind, repeats: int) -> tuple[str, dict[str, Any]]:
