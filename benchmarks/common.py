@@ -60,8 +60,8 @@ class Size:
         )
 
 
-NANO = Size("1.06 M", 128, 4, 512, 4, 2)
-SMALL = Size("6.6 M", 256, 8, 1024, 8, 4)
+NANO = Size("1.05 M", 128, 4, 512, 4, 2)
+SMALL = Size("8.0 M", 256, 8, 1024, 8, 4)
 """Sizes that a laptop trains."""
 
 

@@ -8,16 +8,14 @@ TRL only our own times are shown.
 
 from __future__ import annotations
 
-import logging
 import random
-import tempfile
 import time
-import warnings
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
 import common
+import peers
 import torch
 
 from sharpen.actor.language import LanguageActor
@@ -30,19 +28,23 @@ from sharpen.types import Problem, Trace
 
 PROMPTS, SAMPLES, LENGTH = 8, 16, 64
 
-
-def rewarded(text: str) -> float:
-    """The share of characters of even code: any text earns something, and no two quite the same."""
-    return sum(ord(c) % 2 == 0 for c in text) / LENGTH
+PLAIN: Any = override(dr_grpo, ("GroupNorm.scale=std", "Term.mean_over=trace"))
+"""GRPO without a reference."""
 
 
 class Even(Task):
-    """Prompts of 24 letters drawn at random; the reward is `rewarded`."""
+    """Prompts of 24 letters drawn at random; any text of `length` earns something, and no two quite the same."""
 
     name = "even"
     gives = frozenset({"answer"})
     splits = ("train",)
-    max_tokens = LENGTH
+
+    def __init__(self, length: int = LENGTH) -> None:
+        self.max_tokens = length
+
+    def rewarded(self, text: str) -> float:
+        """The share of characters of even code."""
+        return sum(ord(c) % 2 == 0 for c in text) / self.max_tokens
 
     def draw(self, split: str, rng: random.Random) -> Problem:
         """Any prompt."""
@@ -56,7 +58,7 @@ class Even(Task):
 
     def verify(self, problem: Problem, trace: Trace) -> Mapping[str, float]:
         """How even the answer is."""
-        return {"correct": rewarded(trace.text)}
+        return {"correct": self.rewarded(trace.text)}
 
 
 def prompt(rng: random.Random) -> str:
@@ -64,68 +66,38 @@ def prompt(rng: random.Random) -> str:
     return "".join(rng.choices(common.LETTERS, k=24))
 
 
-def ours(size: common.Size, recipe: Recipe, prompts: int, samples: int, length: int, dtype: torch.dtype) -> Trainer:
+def ours(
+    size: common.Size, recipe: Recipe, prompts: int, samples: int, length: int, dtype: torch.dtype, model: Any = None
+) -> Trainer:
     """A run of a recipe whose answers never end early."""
     actor = LanguageActor(
-        size.model(), common.tokenizer(), rate=1e-5, max_context=size.context, max_tokens=length, compute=dtype
+        model or size.model(), common.tokenizer(), rate=1e-5, max_context=size.context, max_tokens=length, compute=dtype
     )
     actor.engine.end_tokens = frozenset()
     plain = override(recipe, (f"Loop.problems={prompts}", f"Sample.n={samples}", "Loop.iterations=100000"))
-    return Trainer(plain, Even(), actor)
+    return Trainer(plain, Even(length), actor)
 
 
-def theirs(size: common.Size, prompts: int, samples: int, length: int, steps: int, **how: Any) -> Callable[[], float]:
-    """What trains TRL's for `steps` steps and says how long one took, the first apart; `how` goes to its options."""
-    from datasets import Dataset
-    from transformers import TrainerCallback
-    from trl import GRPOConfig, GRPOTrainer
+def theirs(model: Any, prompts: int, samples: int, length: int, steps: int, **how: Any) -> peers.Trained:
+    """TRL's for `steps` steps of the same kind; `how` goes to its options."""
+    task, rng = Even(length), random.Random(0)
+    return peers.grpo(
+        model,
+        common.tokenizer(),
+        [{"prompt": prompt(rng)} for _ in range(prompts * steps)],
+        lambda completions, **_: [task.rewarded(c) for c in completions],
+        samples=samples,
+        length=length,
+        steps=steps,
+        prompts=prompts,
+        generation_kwargs={"min_new_tokens": length},
+        **how,
+    )
 
-    class Clock(TrainerCallback):
-        def __init__(self) -> None:
-            self.ends: list[float] = []
 
-        def on_step_end(self, *args: Any, **kwargs: Any) -> None:
-            self.ends.append(time.perf_counter())
-
-    rng = random.Random(0)
-    data = Dataset.from_list([{"prompt": prompt(rng)} for _ in range(prompts * (steps + 2))])
-    model, tokens = size.model(), common.tokenizer()
-
-    def train() -> float:
-        with tempfile.TemporaryDirectory() as folder:
-            config = GRPOConfig(
-                output_dir=folder,
-                per_device_train_batch_size=prompts * samples,
-                num_generations=samples,
-                max_completion_length=length,
-                max_steps=steps,
-                beta=0.0,
-                loss_type="grpo",
-                temperature=1.0,
-                top_k=0,
-                generation_kwargs={"min_new_tokens": length},
-                learning_rate=1e-5,
-                lr_scheduler_type="constant",
-                use_cpu=not torch.cuda.is_available(),
-                report_to="none",
-                logging_strategy="no",
-                save_strategy="no",
-                disable_tqdm=True,
-                **how,
-            )
-            clock = Clock()
-            trainer = GRPOTrainer(
-                model=model,
-                reward_funcs=lambda completions, **_: [rewarded(c) for c in completions],
-                args=config,
-                train_dataset=data,
-                processing_class=tokens,
-                callbacks=[clock],
-            )
-            trainer.train()
-        return (clock.ends[-1] - clock.ends[0]) / (len(clock.ends) - 1)
-
-    return train
+def their_step(model: Any, steps: int, how: Mapping[str, Any]) -> float:
+    """Seconds of a step of TRL's."""
+    return theirs(model, PROMPTS, SAMPLES, LENGTH, steps, **how).step
 
 
 class Parts:
@@ -164,10 +136,9 @@ def main() -> None:
     """The comparison and the parts."""
     repeats = common.asked(__doc__, 5)
     size = common.NANO
-    recipe = override(dr_grpo, ("GroupNorm.scale=std", "Term.mean_over=trace"))
     work = (PROMPTS, SAMPLES, LENGTH)
     steps = 2
-    trainers = {f"sharpen, {name}": ours(size, recipe, *work, getattr(torch, name)) for name in ("float32", "bfloat16")}
+    trainers = {f"sharpen, {name}": ours(size, PLAIN, *work, getattr(torch, name)) for name in ("float32", "bfloat16")}
     parts = {name: Parts(trainer) for name, trainer in trainers.items()}
 
     def step(trainer: Trainer) -> float:
@@ -177,18 +148,18 @@ def main() -> None:
         return (time.perf_counter() - start) / steps
 
     sides: dict[str, Callable[[], float | None]] = {name: partial(step, t) for name, t in trainers.items()}
-    if common.version("trl"):
-        logging.getLogger("transformers").setLevel(logging.ERROR)
-        warnings.simplefilter("ignore")
-        sides["TRL, float32"] = theirs(size, *work, steps + 1, bf16=False, gradient_checkpointing=False)
-        sides["TRL, its defaults"] = theirs(size, *work, steps + 1)
+    if peers.HERE:
+        peers.quiet()
+        for name, how in (("float32", peers.WHOLE), ("its defaults", peers.DEFAULTS)):
+            # each its own model, for it stays as a trainer has set it up (recomputing activations)
+            sides[f"TRL, {name}"] = partial(their_step, size.model(), steps + 1, how)
     times = common.turns(sides, repeats)
     rows = [
         [name, t.text(), *(common.ratio(t, times[f"sharpen, {d}"]) for d in ("float32", "bfloat16"))]
         for name, t in times.items()
     ]
     text = f"{PROMPTS} prompts of 24 tokens, {SAMPLES} samples of {LENGTH} tokens each, {size.name} parameters"
-    text += f"{', TRL ' + str(common.version('trl')) if common.version('trl') else ''}.\n\n"
+    text += f"{', TRL ' + str(common.version('trl')) if peers.HERE else ''}.\n\n"
     text += common.table(["", "a step", "over our float32", "over our bfloat16"], rows)
     text += "\n\nWhere our steps go, next to the time of their matrix products at the rate of one large product:\n\n"
     rows = []

@@ -6,12 +6,12 @@ import json
 
 import common
 
-ORDER = ("grpo", "sampling", "search")
+ORDER = ("grpo", "real", "growth", "updates", "curves", "sampling", "search")
 
 HEAD = """# Results
 
-Each section was made by the command in it, in one process: the sides take turns, times are medians over the turns with
-their range, and a ratio is the median of the ratios within a turn with its range. `make bench` makes them all anew.
+Each section was made by the command in it. The sides take turns, times are medians over the turns with their range, and
+a ratio is the median of the ratios within a turn with its range. `make bench` makes them all anew.
 """
 
 

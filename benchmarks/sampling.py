@@ -1,14 +1,19 @@
 """Time of the local engine next to `model.generate`, on the same prompts with the same number of tokens.
 
 `python benchmarks/sampling.py [--threads N] [--repeats N]`. Both draw from the whole softmax at temperature 1 and never
-end early; the engine also returns log-probs and entropies, which `generate` does not. The two take turns and the least
-time of each counts, so that other load on the machine weighs little. Last comes how much of a call the dropping of rows
-takes when samples end at different lengths.
+end early; the engine also returns log-probs and entropies, which `generate` does not. The two take turns. Next comes
+how much of a call the dropping of rows takes when samples end at different lengths. Then the continuous batching of
+transformers, and vLLM where SHARPEN_VLLM_PYTHON names an interpreter that has it.
 """
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import common
@@ -18,15 +23,34 @@ from common import Times, turns
 from sharpen.actor.engine import local
 from sharpen.actor.engine.base import Prompt
 from sharpen.actor.engine.local import LocalEngine
+from sharpen.actor.engine.vllm import ENVIRONMENT
 from sharpen.types import Sampling
+
+WORK = ((common.NANO, 8, 16, 64), (common.NANO, 32, 16, 32), (common.SMALL, 8, 16, 64))
+"""Sizes of model, prompts, samples of each, tokens of each."""
+
+
+def texts_of(count: int) -> list[tuple[int, ...]]:
+    """Prompts of 20 to 27 tokens."""
+    g = torch.Generator().manual_seed(0)
+    return [tuple(torch.randint(3, 512, (20 + i % 8,), generator=g).tolist()) for i in range(count)]
+
+
+def endless(model: Any) -> LocalEngine:
+    """Our engine, whose samples never end early."""
+    return LocalEngine(model, end_tokens=frozenset(), pad_token=0, max_context=512, decode=lambda tokens: "")
+
+
+def prompts_of(texts: list[tuple[int, ...]], samples: int, length: int) -> list[Prompt]:
+    """What it is asked."""
+    return [
+        Prompt(t, Sampling(max_tokens=length), i * samples + j) for i, t in enumerate(texts) for j in range(samples)
+    ]
 
 
 def compare(model: Any, texts: list[tuple[int, ...]], samples: int, length: int, repeats: int) -> dict[str, Times]:
     """The times of both."""
-    engine = LocalEngine(model, end_tokens=frozenset(), pad_token=0, max_context=512, decode=lambda tokens: "")
-    prompts = [
-        Prompt(t, Sampling(max_tokens=length), i * samples + j) for i, t in enumerate(texts) for j in range(samples)
-    ]
+    engine, prompts = endless(model), prompts_of(texts, samples, length)
     width = max(len(p.tokens) for p in prompts)
     ids = torch.tensor([[0] * (width - len(p.tokens)) + list(p.tokens) for p in prompts])
     mask = (ids != 0).long()
@@ -42,6 +66,71 @@ def compare(model: Any, texts: list[tuple[int, ...]], samples: int, length: int,
         assert out[:, width:].numel() == len(prompts) * length
 
     return turns({"sharpen": ours, "generate": theirs}, repeats)
+
+
+PAGE = 32
+"""Tokens of a page of continuous batching: the fastest of 32, 96 and 256 here."""
+
+
+def continuous(model: Any, texts: list[tuple[int, ...]], samples: int, length: int, repeats: int) -> dict[str, Times]:
+    """Ours next to transformers' continuous batching, with a cache that holds all at once; raises what it raises."""
+    from transformers import ContinuousBatchingConfig, GenerationConfig
+
+    engine, prompts = endless(model), prompts_of(texts, samples, length)
+    pages = -(-(max(map(len, texts)) + length) // PAGE)
+    room = ContinuousBatchingConfig(page_size=PAGE, num_blocks=len(prompts) * pages + 8, max_batch_tokens=512)
+    free = {"do_sample": True, "temperature": 1.0, "top_k": 0, "top_p": 1.0, "eos_token_id": -1, "pad_token_id": 0}
+    how = GenerationConfig(max_new_tokens=length, **free)
+
+    def ours() -> None:
+        engine.generate(prompts)
+
+    def theirs() -> None:
+        inputs = [list(p.tokens) for p in prompts]
+        out = model.generate_batch(inputs, generation_config=how, continuous_batching_config=room)
+        if sum(len(x.generated_tokens) for x in out.values()) != len(prompts) * length:
+            raise RuntimeError(next((str(x.error) for x in out.values() if x.error), "not all of it was generated"))
+
+    return turns({"sharpen": ours, "continuous batching": theirs}, repeats)
+
+
+def peers(repeats: int) -> tuple[str, dict[str, Any]]:
+    """Rows of the further peers, on the first work, and their figures."""
+    size, count, samples, length = WORK[0]
+    rows, figures = [], {}
+    try:
+        times = continuous(size.model().eval(), texts_of(count), samples, length, repeats)
+    except Exception as error:  # whatever keeps it from running here is the finding
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        rows.append(["transformers' continuous batching", "", f"does not run here: {first[:200]}", ""])
+    else:
+        mine, other = times.values()
+        rows.append(["transformers' continuous batching", mine.text(), other.text(), common.ratio(other, mine)])
+        figures["continuous batching"] = {n: t.seconds for n, t in times.items()}
+    python = os.environ.get("SHARPEN_VLLM_PYTHON")
+    if python:
+        told = vllm_told(python, repeats)
+        times = {n: Times(tuple(x)) for n, x in told["seconds"].items()}
+        mine = times.pop("sharpen")
+        for name, other in times.items():
+            row = [name.replace("vLLM", f"vLLM {told['version']}"), mine.text(), other.text()]
+            rows.append([*row, common.ratio(other, mine)])
+        figures["vLLM"] = told
+    else:
+        rows.append(["vLLM", "", "skipped: SHARPEN_VLLM_PYTHON names no interpreter that has it", ""])
+    head = [f"{size.name}, {count} x {samples} x {length}", "sharpen", "it", "it over ours"]
+    return common.table(head, rows), figures
+
+
+def vllm_told(python: str, repeats: int) -> Any:
+    """What `vllm_side.py` tells in another interpreter; ends the script with its error."""
+    here = Path(__file__).parent
+    env = os.environ | ENVIRONMENT | {"PYTHONPATH": os.pathsep.join([str(here.parent / "src"), str(here)])}
+    words = [python, str(here / "vllm_side.py"), "--threads", str(torch.get_num_threads()), "--repeats", str(repeats)]
+    done = subprocess.run(words, env=env, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(done.stdout[-2000:] + done.stderr[-4000:])
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def dropping(model: Any, texts: list[tuple[int, ...]], samples: int, length: int) -> str:
@@ -78,16 +167,11 @@ def dropping(model: Any, texts: list[tuple[int, ...]], samples: int, length: int
 def main() -> None:
     """Both sizes of model."""
     repeats = common.asked(__doc__, 3)
-    g = torch.Generator().manual_seed(0)
     rows, notes, figures = [], [], {}
-    for size, prompts, samples, length in (
-        (common.NANO, 8, 16, 64),
-        (common.NANO, 32, 16, 32),
-        (common.SMALL, 8, 16, 64),
-    ):
+    for size, prompts, samples, length in WORK:
         model = size.model().eval()
         model.generation_config.eos_token_id = None
-        texts = [tuple(torch.randint(3, 512, (20 + i % 8,), generator=g).tolist()) for i in range(prompts)]
+        texts = texts_of(prompts)
         times = compare(model, texts, samples, length, repeats)
         name = f"{size.name}, {prompts} x {samples} x {length}"
         speed = f"{prompts * samples * length / times['sharpen'].middle:,.0f}"
@@ -103,11 +187,11 @@ def main() -> None:
         "our tokens a second",
         "generate over ours",
     ]
-    text = (
-        common.table(head, rows)
-        + "\n\nBoth in float32; ours returns log-probs and entropies besides.\n\n"
-        + "\n".join(notes)
-    )
+    further, figures["peers"] = peers(repeats)
+    text = common.table(head, rows)
+    text += "\n\nBoth in float32; ours returns log-probs and entropies besides.\n\n" + "\n".join(notes)
+    text += f"\n\n{further}\n\nOn a CPU vLLM computes here without compiling and with plain linear layers, as our "
+    text += "engine needs it; its attention there wants heads of 32 numbers or more, which these are."
     common.keep("sampling", "Sampling", text, figures)
 
 
