@@ -191,6 +191,10 @@ def test_pack_and_connected():
     assert connected(6, [(0, 1), (1, 2), (4, 5)]) == [[0, 1, 2], [4, 5]]
     assert pack([[0], [1], [2], [3]], [10, 2, 3, 9], 20) == [[0, 3], [1, 2]]
     assert pack([[0, 1], [2]], [5, 5, 5], 1) == [[0, 1], [2]]
+    # 2 x 200 atoms of padding are less than a pass costs (512), 3 x 200 are more
+    assert pack([[i] for i in range(6)], [300, 100, 500, 300, 300, 300], 10_000) == [[0, 2, 3], [1, 4, 5]]
+    assert pack([[i] for i in range(4)], [700, 100, 100, 100], 10_000) == [[0], [1, 2, 3]]
+    assert pack([[0, 1], [2, 3]], [700, 500, 600, 400], 10_000) == [[0, 1, 2, 3]]
 
 
 def test_stale_weights_stop_the_run_before_the_step():
