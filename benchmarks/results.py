@@ -6,7 +6,7 @@ import json
 
 import common
 
-ORDER = ("grpo", "real", "growth", "updates", "curves", "sampling", "search")
+ORDER = ("grpo", "real", "growth", "updates", "curves", "sampling", "search", "ahead")
 
 HEAD = """# Results
 
