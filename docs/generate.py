@@ -1,4 +1,6 @@
-"""Writes cli.md, recipes.md, catalogue.md and claims.md from the parsers, the recipes, and the results in claims/.
+"""Writes cli.md, recipes.md, catalogue.md, claims.md and scaling.md.
+
+They are made from the parsers, the recipes, the results in claims/ and benchmarks/, and the arithmetic in scaling.py.
 
 Run it after changing any of them.
 
@@ -22,6 +24,7 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
 from lines import catalogue_page  # noqa: E402
+from scaling import page as scaling_page  # noqa: E402
 
 NOTE = "<!-- Written by docs/generate.py; change the source, not this page. -->"
 
@@ -85,6 +88,7 @@ PAGES = {
     "recipes.md": recipes_page,
     "catalogue.md": lambda: catalogue_page(NOTE),
     "claims.md": claims_page,
+    "scaling.md": lambda: f"{NOTE}\n\n{scaling_page()}",
 }
 """The generated pages."""
 

@@ -6,10 +6,14 @@ that are built and run.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
+from typing import Any
 
 HERE = Path(__file__).parent
+RESULTS = HERE.parent / "benchmarks" / "results"
 GB = 1e9
 
 
@@ -73,7 +77,7 @@ class Shape:
         return norms + inputs + attention + 4 * 2 * self.inner
 
     def activations(self, tokens: int, checkpointing: bool) -> float:
-        """Bytes kept for the backward pass of a micro-batch: all layers, or the input of each and one layer made anew."""
+        """Bytes kept for the backward pass of a micro-batch: of all layers, or each one's input and one made anew."""
         if checkpointing:
             return tokens * (self.layers * 2 * self.hidden + self.saved)
         return tokens * self.layers * self.saved
@@ -228,9 +232,47 @@ def time_table() -> str:
         drawn = sampling_seconds(s, H100, n) if n else None
         update = update_seconds(s, H100)
         many = f"{drawn / update:.1f}" if drawn else ""
-        rows.append([s.name, str(n), seconds(drawn) if drawn else "does not fit", seconds(update), many, gb(2 * s.parameters)])
-    head = ["model", "samples at once", "sampling, 1 GPU, at least", "update, 1 GPU", "workers a trainer keeps busy", "GB a sync"]
+        rows.append(
+            [s.name, str(n), seconds(drawn) if drawn else "does not fit", seconds(update), many, gb(2 * s.parameters)]
+        )
+    head = [
+        "model",
+        "samples at once",
+        "sampling, 1 GPU, at least",
+        "update, 1 GPU",
+        "workers a trainer keeps busy",
+        "GB a sync",
+    ]
     return table(head, rows)
+
+
+def figures(name: str) -> dict[str, Any]:
+    """What a benchmark left."""
+    found: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))["figures"]
+    return found
+
+
+def ahead_table() -> str:
+    """Drawing in the trainer, on a worker, and ahead."""
+    found = figures("ahead")
+    alone = found["local"]["seconds"]
+    rows = [
+        [name, f"{f['seconds']:.2f} s", f"{f['seconds'] / alone:.2f}", f"{f['reward']:.3f}", f"{f['held out']:.3f}"]
+        for name, f in found.items()
+    ]
+    return table(["drawn by", "an iteration", "over local", "reward of the last 10", "held out"], rows)
+
+
+def growth_table() -> str:
+    """Ours next to TRL by size."""
+    rows = []
+    for name, sides in figures("growth").items():
+        samples, length, size = name.split(" x ")
+        if (samples, length) == ("64", "64"):
+            ours, theirs = (median(sides[s]["seconds"]) for s in ("sharpen", "TRL"))
+            memory = (f"{sides[s]['memory']:.0f}" for s in ("sharpen", "TRL"))
+            rows.append([size, f"{ours:.2f} s", f"{theirs:.2f} s", *memory])
+    return table(["parameters", "sharpen", "TRL", "MiB, sharpen", "MiB, TRL"], rows)
 
 
 def page() -> str:
@@ -241,6 +283,8 @@ def page() -> str:
         "ACTIVATIONS": activation_table(),
         "FIT": fit_table(),
         "TIME": time_table(),
+        "AHEAD": ahead_table(),
+        "GROWTH": growth_table(),
     }
     for name, made in tables.items():
         text = text.replace(f"[[{name}]]", made)
@@ -248,5 +292,4 @@ def page() -> str:
 
 
 if __name__ == "__main__":
-    for make in (memory_table, activation_table, fit_table, time_table):
-        print(make(), "\n")
+    print(page())

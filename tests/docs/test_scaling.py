@@ -121,8 +121,3 @@ def test_sums_by_hand():
     assert scaling.sampling_seconds(seven, h100, 512) == pytest.approx(2 * 1000 * a_token)
     assert scaling.rows_at_once(seven, 10e9) == 10_000_000_000 // (1200 * 57_344)
     assert scaling.held(seven, lora=True) == 2 * seven.parameters + 18 * seven.adapters(32)
-
-
-def test_the_page_is_up_to_date():
-    here = Path(scaling.__file__).parent
-    assert (here / "scaling.md").read_text(encoding="utf-8") == scaling.page()
