@@ -238,9 +238,9 @@ def time_table() -> str:
     head = [
         "model",
         "samples at once",
-        "sampling, 1 GPU, at least",
-        "update, 1 GPU",
-        "workers a trainer keeps busy",
+        "sampling, at least",
+        "update",
+        "sampling over update",
         "GB a sync",
     ]
     return table(head, rows)
