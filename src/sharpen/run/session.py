@@ -144,7 +144,7 @@ def iterate(trainer: Trainer, run: RunDir, setup: Setup, watcher: Watcher, track
                 seconds = time.perf_counter() - start
                 speed = (trainer.ctx.cost.generated_tokens - before) / max(seconds, 1e-9)
                 run.append_metrics(done.step, done.metrics, done.cost)
-                timing = {"seconds": seconds, "tokens_per_second": speed}
+                timing = {"seconds": seconds, "tokens_per_second": speed, "collecting": trainer.collecting}
                 if trainer.ahead:
                     timing["waited"] = trainer.ahead.waited
                 run.append_timing(done.step, timing)

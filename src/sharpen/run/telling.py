@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import itertools
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from sharpen.core import walk
-from sharpen.evaluation import Evaluation
+from sharpen.evaluation import Evaluation, comparisons
 from sharpen.overrides import options
 from sharpen.recipe import Method, recipes_of
 from sharpen.recipes import all_recipes
@@ -19,6 +19,7 @@ from sharpen.run.directory import RunDir
 from sharpen.run.remedies import Known
 from sharpen.run.report import ReportData, write_report
 from sharpen.run.rollouts import files, read_rollouts
+from sharpen.run.story import Story, story
 
 GROUPS_SHOWN = 4
 TRACES_SHOWN = 6
@@ -49,6 +50,12 @@ def known(recipe: Method, manifest: Mapping[str, Any]) -> Known:
     )
 
 
+def story_of(run: RunDir, found: Sequence[Finding]) -> Story:
+    """The story of a run from its folder, with what was found."""
+    pairs = comparisons(run.read_evaluation()["splits"])
+    return story(pairs, run.read_metrics(), run.read_timing(), found)
+
+
 def tell(run: RunDir, found: list[Finding]) -> Path:
     """Write report.html; returns where it is."""
     evaluation, m = run.read_evaluation(), run.manifest()
@@ -60,6 +67,7 @@ def tell(run: RunDir, found: list[Finding]) -> Path:
             manifest=m,
             composition=m["composition"],
             history=run.read_metrics(),
+            timing=run.read_timing(),
             evaluation=evaluation["splits"],
             findings=found,
             samples=evaluation["samples"],
