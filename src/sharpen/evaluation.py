@@ -89,6 +89,12 @@ class Evaluation:
         out |= {"rewards": dict(self.rewards)} if self.rewards else {}
         return out | ({"outcomes": self.outcomes.to_plain()} if self.outcomes else {})
 
+    def to_pandas(self) -> Any:
+        """One row a measure: `low`, `mean`, `high`. SharpenError without pandas."""
+        from sharpen.run.frames import evaluation_frame
+
+        return evaluation_frame(self)
+
     @classmethod
     def from_plain(cls, data: Mapping[str, Any]) -> Evaluation:
         """The inverse of `to_plain`. Raises SharpenError for a missing, unknown or malformed entry."""

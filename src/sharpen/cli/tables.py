@@ -38,15 +38,15 @@ def rows(pair: Comparison) -> list[tuple[str, str, str, str, Change]]:
         out.append((name, _cell(a), _cell(b), *_change(pair, name, a, b)))
     x, y = (None if e is None else e.length for e in (pair.before, pair.after))
     if x is not None or y is not None:
-        moved = "" if x is None or y is None else f"{y - x:+.0f}"
+        by = "" if x is None or y is None else f"{y - x:+.0f}"
         a_text, b_text = ("-" if v is None else f"{v:.0f}" for v in (x, y))
-        out.append(("length", a_text, b_text, moved, "unclear"))
+        out.append(("length", a_text, b_text, by, "unclear"))
     x, y = (None if e is None else e.tokens for e in (pair.before, pair.after))
     if x is not None or y is not None:
         out.append(("tokens", *("-" if v is None else f"{v:.0f}" for v in (x, y)), "", "unclear"))  # type: ignore[arg-type]
     for name, p, q in pair.means():
-        moved = "" if p is None or q is None else f"{q - p:+.3f}"
-        out.append((one_line(name, 40), *("-" if v is None else f"{v:.3f}" for v in (p, q)), moved, "unclear"))  # type: ignore[arg-type]
+        by = "" if p is None or q is None else f"{q - p:+.3f}"
+        out.append((one_line(name, 40), *("-" if v is None else f"{v:.3f}" for v in (p, q)), by, "unclear"))  # type: ignore[arg-type]
     return out
 
 
@@ -96,8 +96,8 @@ def rich_table(pair: Comparison) -> Table:
     table = Table(title=Text(heading(pair)), title_justify="left", title_style="bold")
     for k, name in enumerate(HEAD):
         table.add_column(name, justify="left" if k == 0 else "right", no_wrap=True)
-    for name, a, b, moved, move in rows(pair):
-        table.add_row(Text(name), Text(a), Text(b), Text(moved, style=TONE[move]))
+    for name, a, b, by, move in rows(pair):
+        table.add_row(Text(name), Text(a), Text(b), Text(by, style=TONE[move]))
     return table
 
 

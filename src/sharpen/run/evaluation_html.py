@@ -24,7 +24,7 @@ def evaluation(pairs: Sequence[Comparison]) -> Html:
         for p in pairs
         if (e := p.after or p.before) is not None
     )
-    tables = [join(tag("h3", named(p.split)), _table(p)) for p in pairs]
+    tables = [join(tag("h3", named(p.split)), split_table(p)) for p in pairs]
     plots = [x for p in pairs if (x := reach_plot(p, f"pass@k on {p.split}")).text]
     return join(
         tables,
@@ -43,7 +43,8 @@ def _rule(pairs: Sequence[Comparison]) -> str:
     return f"{how}. The bars show before (hollow) and after (filled) from 0 to 100 %."
 
 
-def _table(p: Comparison) -> Html:
+def split_table(p: Comparison) -> Html:
+    """The measures of one split before and after, with the change."""
     rows: list[list[Child]] = [[n, _share(a), _share(b), _change(p, n, a, b), intervals(a, b)] for n, a, b in p.rows()]
     lengths = [None if e is None else e.length for e in (p.before, p.after)]
     if any(x is not None for x in lengths):

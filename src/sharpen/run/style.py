@@ -22,7 +22,8 @@ h3 { font-size: 1rem; margin: 1.1rem 0 .4rem; }
 code { font: .9em ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mono", monospace; white-space: nowrap;
   background: var(--grid); border-radius: 4px; padding: .05rem .3rem; }
 p { max-width: 68ch; margin: .5rem 0; }
-.verdict { font-size: 1.12rem; font-weight: 600; background: var(--box); border: 1px solid var(--edge); border-left: 5px solid var(--s0);
+.verdict { font-size: 1.12rem; font-weight: 600; background: var(--box); border: 1px solid var(--edge);
+  border-left: 5px solid var(--s0);
   padding: .9rem 1.1rem; max-width: none; border-radius: 6px; }
 .story { display: grid; grid-template-columns: minmax(9rem, 13rem) 1fr; margin: .9rem 0; background: var(--box);
   border: 1px solid var(--edge); border-radius: 6px; padding: .3rem 1.1rem .5rem; }
