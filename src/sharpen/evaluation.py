@@ -111,15 +111,14 @@ class Evaluation:
                     f"Evaluation data hold {key!r}, which is no measure; known are accuracy, greedy, pass@K, maj@K, "
                     f"length, tokens, problems, rewards, samples and outcomes."
                 )
-        greedy, length = data.get("greedy"), data.get("length")
         return cls(
             problems=int(data["problems"]),
             samples=int(data["samples"]),
             accuracy=_interval("accuracy", data["accuracy"]),
-            greedy=None if greedy is None else _interval("greedy", greedy),
+            greedy=None if data.get("greedy") is None else _interval("greedy", data["greedy"]),
             pass_at=at["pass"],
             maj_at=at["maj"],
-            length=None if length is None else float(length),
+            length=None if data.get("length") is None else float(data["length"]),
             tokens=None if data.get("tokens") is None else float(data["tokens"]),
             rewards={str(name): float(x) for name, x in data.get("rewards", {}).items()},
             outcomes=Outcomes.from_plain(data["outcomes"]) if data.get("outcomes") else None,
@@ -179,10 +178,8 @@ def change(before: Interval, after: Interval) -> Change:
 
 
 class Move(NamedTuple):
-    """How a measure changed on the same problems; `by` is the mean of the differences with its 95 % interval.
-
-    `by` is None where only the two means are known, `problems` then 0; else it is how many problems changed.
-    """
+    """How a measure changed on the same problems: `by` is the mean difference with its 95 % interval (None where only
+    the two means are known), `problems` how many changed."""
 
     change: Change
     by: Interval | None = None
@@ -243,9 +240,7 @@ def verdict(pairs: Sequence[Comparison]) -> str:
         return "There is no evaluation before and after training, so this report cannot say whether the model learned."
     split, before, after = next((w for w in whole if w[0] == "test"), whole[0])
     parts = [learned(split, before, after), widened(before, after)]
-    for other, a, b in whole:
-        if other == "harder" and other != split:
-            parts.append(_carried(a, b))
+    parts += [_carried(a, b) for other, a, b in whole if other == "harder" and other != split]
     return " ".join(p for p in parts if p)
 
 
