@@ -20,7 +20,8 @@ SHARES = frozenset({"solved", "truncated", "clipped", "groups/signal", "group/al
 
 STYLE = """
 .sharpen-card { --box: #fff; --ink: #1d1f22; --soft: #5c6470; --edge: #dcdfe4; --grid: #e8eaee; --s0: #2563c9;
-  --s1: #c2410c; --s2: #8b3fb8; --good: #15803d; --bad: #b42318; background: var(--box); color: var(--ink); border: 1px solid var(--edge);
+  --s1: #c2410c; --s2: #8b3fb8; --good: #15803d; --bad: #b42318;
+  background: var(--box); color: var(--ink); border: 1px solid var(--edge);
   border-radius: 6px; padding: .7rem 1rem; font: 14px/1.5 system-ui, sans-serif; max-width: 62rem; }
 @media (prefers-color-scheme: dark) { .sharpen-card { --box: #1c1f25; --ink: #e6e8eb; --soft: #9aa4b2; --edge: #343a44;
   --grid: #2a2f38; --s0: #7cb0ff;
@@ -46,7 +47,8 @@ STYLE = """
 .sharpen-card .mark.after { fill: var(--s0); }
 .sharpen-card .raw, .sharpen-card .mean { fill: none; stroke-width: 2; }
 .sharpen-card .raw { stroke-width: 1; opacity: .35; } .sharpen-card .dot { fill: var(--box); }
-.sharpen-card .s0 { stroke: var(--s0); } .sharpen-card .s1 { stroke: var(--s1); } .sharpen-card .s2 { stroke: var(--s2); }
+.sharpen-card .s0 { stroke: var(--s0); } .sharpen-card .s1 { stroke: var(--s1); }
+.sharpen-card .s2 { stroke: var(--s2); }
 .sharpen-card i.s0 { background: var(--s0); } .sharpen-card i.s1 { background: var(--s1); }
 .sharpen-card i.s2 { background: var(--s2); } .sharpen-card .key { margin-right: .9rem; }
 .sharpen-card .key i { display: inline-block; width: .8rem; height: .2rem; margin-right: .35rem; }
