@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 from pathlib import Path
@@ -50,7 +51,7 @@ def test_the_notebook_is_stored_without_outputs_and_paths():
     kinds = [c["cell_type"] for c in cells]
     # text stands between any two cells of code
     assert kinds[0] == "markdown"
-    assert all({a, b} == {"markdown", "code"} for a, b in zip(kinds[2:], kinds[3:], strict=False))
+    assert all({a, b} == {"markdown", "code"} for a, b in itertools.pairwise(kinds))
     assert not [word for word in ("/home", "/root", "/work", "/tmp", "/Users") if word in BOOK.read_text()]
 
 
