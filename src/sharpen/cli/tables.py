@@ -14,6 +14,7 @@ from rich.text import Text
 
 from sharpen.evaluation import NAMES, Change, Comparison, Interval, change, comparisons, moved, shown, verdict
 from sharpen.run.samples import kind, prompt, sorted_samples
+from sharpen.run.story import CALIBRATED, CHANGED, COST, LEARNED, WRONG, Story
 from sharpen.visible import one_line, printable, visible
 
 HEAD = ("measure", "before", "after", "change")
@@ -106,9 +107,9 @@ def show_results(
     evaluation: Mapping[str, Mapping[str, Mapping[str, Any]]],
     samples: Sequence[Mapping[str, Any]] = (),
     where: str = "",
-    told: Sequence[str] = (),
+    told: Story | None = None,
 ) -> None:
-    """Print verdict, what else is `told` of the run, table, sample solutions and the place of the run.
+    """Print verdict, what else there is to tell of the run, table, sample solutions and the place of the run.
 
     `evaluation` is `{split: {"before": E, "after": E}}`, a sample `{"problem", "answer"?, "before": {"text", "solved"},
     "after": {...}}`, those that changed come first. Plain aligned text where the console is no terminal.
@@ -129,11 +130,19 @@ def _lead(pairs: Sequence[Comparison]) -> str:
     return "" if pairs and all(p.before is None for p in pairs) else verdict(pairs)
 
 
+def _paragraphs(pairs: Sequence[Comparison], told: Story | None) -> list[str]:
+    """The headline, the verdict, and what else is told in short; the findings were printed as they were found."""
+    if told is None:
+        return [_lead(pairs)] if _lead(pairs) else []
+    lead = [told.headline] if told.about(LEARNED) else []
+    return [*lead, verdict(pairs), *told.about(CHANGED, CALIBRATED, COST, WRONG)]
+
+
 def _plain(
-    pairs: Sequence[Comparison], samples: Sequence[Mapping[str, Any]], where: str, told: Sequence[str] = ()
+    pairs: Sequence[Comparison], samples: Sequence[Mapping[str, Any]], where: str, told: Story | None = None
 ) -> list[str]:
     out = []
-    for text in filter(None, [_lead(pairs), *told]):
+    for text in _paragraphs(pairs, told):
         # a figure stays on the line of its unit
         words = textwrap.wrap(text.replace(" %", "\u00a0%"), 100)
         out += [*(line.replace("\u00a0", " ") for line in words), ""]
@@ -159,9 +168,9 @@ def _rich(
     pairs: Sequence[Comparison],
     samples: Sequence[Mapping[str, Any]],
     where: str,
-    told: Sequence[str] = (),
+    told: Story | None = None,
 ) -> list[RenderableType]:
-    out: list[RenderableType] = [x for t in filter(None, [_lead(pairs), *told]) for x in (Text(t), Text(""))]
+    out: list[RenderableType] = [x for t in _paragraphs(pairs, told) for x in (Text(t), Text(""))]
     out += [rich_table(pair) for pair in pairs]
     if pairs:
         out.append(Text(note(pairs), style="dim"))

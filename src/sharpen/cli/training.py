@@ -26,8 +26,6 @@ from sharpen.run.origin import recorded, setup_of_run
 from sharpen.run.plan import plan
 from sharpen.run.session import Run, train
 from sharpen.run.setup import Setup, Silent, Watcher, default_out, open_task, sketch_policy
-from sharpen.run.story import CALIBRATED, CHANGED, COST
-from sharpen.run.telling import story_of
 
 FREE = ("micro_tokens", "checkpoint_every", "trackers", "reward", "reward_timeout", "reward_workers")
 """What may be changed when a run is resumed: it decides how the work is done, not what is computed."""
@@ -163,6 +161,5 @@ def _finish(args: argparse.Namespace, start: Callable[[Watcher], Run]) -> int:
         return 0
     for finding in run.findings:
         screen.message(f"{finding.severity}: {finding.text}")
-    told = story_of(RunDir.open(run.path), run.findings).about(CHANGED, CALIBRATED, COST)
-    show_results(console, evaluation, run.samples, where=str(run.path), told=told)
+    show_results(console, evaluation, run.samples, where=str(run.path), told=run.story)
     return 0

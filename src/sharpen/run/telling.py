@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import itertools
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from sharpen.core import walk
-from sharpen.evaluation import Evaluation, comparisons
+from sharpen.evaluation import Evaluation
 from sharpen.overrides import options
 from sharpen.recipe import Method, recipes_of
 from sharpen.recipes import all_recipes
@@ -19,7 +19,6 @@ from sharpen.run.directory import RunDir
 from sharpen.run.remedies import Known
 from sharpen.run.report import ReportData, write_report
 from sharpen.run.rollouts import files, read_rollouts
-from sharpen.run.story import Story, story
 
 GROUPS_SHOWN = 4
 TRACES_SHOWN = 6
@@ -48,12 +47,6 @@ def known(recipe: Method, manifest: Mapping[str, Any]) -> Known:
         options=options(recipe),
         **limit,
     )
-
-
-def story_of(run: RunDir, found: Sequence[Finding]) -> Story:
-    """The story of a run from its folder, with what was found."""
-    pairs = comparisons(run.read_evaluation()["splits"])
-    return story(pairs, run.read_metrics(), run.read_timing(), found)
 
 
 def tell(run: RunDir, found: list[Finding]) -> Path:
