@@ -60,7 +60,10 @@ def test_outcomes_as_plain_data():
         (lambda: Outcomes((1, 2), greedy=(True,)), "1 entries of 'greedy' for 2 problems"),
         (lambda: Outcomes((1,), stated=((1.5, 1, 1),)), "a confidence outside 0 to 1"),
         (lambda: Outcomes((1,), stated=((0.5, 1, 2),)), "more right answers than answers"),
-        (lambda: measured([5]), "of each of 1 problems how many of 4 answers were right"),
+        (
+            lambda: Evaluation(1, 4, Interval(0, 0, 0), outcomes=Outcomes((5,))),
+            "of each of 1 problems how many of 4 answers were right",
+        ),
         (
             lambda: Evaluation(3, 4, Interval(0, 0, 0), outcomes=Outcomes((1, 2))),
             "of each of 3 problems how many of 4 answers were right",

@@ -83,7 +83,7 @@ def test_the_report_tells_the_story_before_the_curves():
         "Which answers changed?",
         "Is it as right as it is sure?",
     ]
-    order += ["What did it cost?", "What went wrong?", "pass@k on test", "Agreement on test", "Solutions before"]
+    order += ["What did it cost?", "What went wrong?", "pass@k on test", "Agreement on test", "wrong → right"]
     places = [text.index(x) for x in order]
     assert places == sorted(places)
     assert "wrong → rightright → wrongstill wrongright both timesin alltest10010020" in text

@@ -47,7 +47,7 @@ def spent(history: Sequence[Entry], timing: Sequence[Mapping[str, Any]] = ()) ->
     cost, time, parts = last_cost(history), seconds(timing), []
     tokens = [f"{spaced(cost[k])} {k.removesuffix('_tokens')}" for k in KINDS if cost.get(k)]
     if tokens:
-        parts.append(f"Tokens: {', '.join(tokens)}, in {len(history)} iterations.")
+        parts.append(f"Tokens: {', '.join(tokens)}, in {len(history)} iteration{'s' * (len(history) != 1)}.")
     if time:
         shares = [f"{percent(v / time['all'])} {k}" for k, v in time.items() if k != "all" and time["all"] > 0]
         parts.append(f"Training took {clock(time['all'])}{': ' * bool(shares)}{', '.join(shares)}.")
