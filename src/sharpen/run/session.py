@@ -61,7 +61,9 @@ class Run:
 
     def evaluation_to_pandas(self) -> Any:
         """The measures by split, time and name, with `low`, `mean` and `high`. SharpenError without pandas."""
-        found = {(split, when): e for split, times in self.evaluation.items() for when, e in times.items()}
+        found: dict[tuple[str, ...], Evaluation] = {
+            (split, when): e for split, times in self.evaluation.items() for when, e in times.items()
+        }
         return evaluations_frame(found, ("split", "when"))
 
     def _pairs(self) -> list[Comparison]:
