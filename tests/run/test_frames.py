@@ -111,7 +111,7 @@ def test_a_card_holds_figures_and_nothing_that_acts():
     assert not reader.tags & {"script", "img", "iframe", "link", "object", "a"}
     assert not [n for n in reader.names if n.startswith("on")]
     assert "On new problems of the training kind it learned and widened; on the split <b> nothing" in reader.text
-    assert "accuracy12.5 % 10.5 – 14.575.0 % 73.0 – 77.0+62.5 ▲ 56.5 – 68.5" in reader.text
+    assert "accuracy12.5 % 10.5 – 14.575.0 % 73.0 – 77.0+62.5 ▲ 56.5 to 68.5" in reader.text
     assert shown.count("<figure>") == 3  # reward, solved, entropy; this history has no length
     # every rule is bound to the card
     rules = shown[shown.index("<style>") + 7 : shown.index("</style>")].split("}")

@@ -92,4 +92,4 @@ def test_the_report_tells_the_story_before_the_curves():
     assert "test, agreement, after100.0 %50.0 %0.5000.5000.50020–" in text
     assert "seconds collecting2.01" in text
     assert "seconds learning4.02" in text
-    assert "+50.0 ▲ 26.0 – 74.0" in text
+    assert "+50.0 ▲ 26.0 to 74.0" in text

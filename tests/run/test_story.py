@@ -24,6 +24,7 @@ from sharpen.run.story import (
     headline,
     kind_of,
     story,
+    tight,
     turns,
 )
 
@@ -94,6 +95,10 @@ def test_better_on_one_split_and_worse_on_the_other():
     learned = next(a for a in told.answers if a.question == LEARNED)
     assert learned.tone == "unclear"
     assert learned.text.index("The model learned: on new") < learned.text.index("The model got worse: on harder")
+
+
+def test_figures_stay_with_their_units():
+    assert tight("12 000 in 3 min 20 s, 4.5 % of 6 sets") == "12\u00a0000 in 3\u00a0min 20\u00a0s, 4.5\u00a0% of 6 sets"
 
 
 def test_splits_of_one_kind_are_named_together():
@@ -174,8 +179,8 @@ def test_calibration_in_words():
     after = confident(((0.0, 2, 0), (0.5, 6, 3)), (0.1875,) * 8)
     assert story([Comparison("test", before, after)]).about(CALIBRATED) == [
         "On new problems of the training kind the stated confidence was 100.0 % on average with 25.0 % right before "
-        "and 37.5 % on average with 37.5 % right after. ECE 0.750 became 0.000, Brier score 0.750 became 0.188, -0.562 "
-        "(-0.562 to -0.562): better."
+        "and 37.5 % on average with 37.5 % right after. ECE 0.750 became 0.000, AUROC 0.500 became 0.700, Brier score "
+        "0.750 became 0.188, -0.562 (-0.562 to -0.562): better."
     ]
     votes = [measured([4] * 8, votes=(n,) * 8, majority=(True,) * 8) for n in (4, 4)]
     assert story([Comparison("harder", *votes)]).about(CALIBRATED) == [

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from sharpen.evaluation import NAMES, Change, Comparison, Interval, change, comparisons, moved, shown, verdict
 from sharpen.run.samples import kind, prompt, sorted_samples
-from sharpen.run.story import CALIBRATED, CHANGED, COST, LEARNED, WRONG, Story
+from sharpen.run.story import CALIBRATED, CHANGED, COST, LEARNED, WRONG, Story, tight
 from sharpen.visible import one_line, printable, visible
 
 HEAD = ("measure", "before", "after", "change")
@@ -144,7 +144,7 @@ def _plain(
     out = []
     for text in _paragraphs(pairs, told):
         # a figure stays on the line of its unit
-        words = textwrap.wrap(text.replace(" %", "\u00a0%"), 100)
+        words = textwrap.wrap(tight(text), 100)
         out += [*(line.replace("\u00a0", " ") for line in words), ""]
     out += plain_table(pairs)
     for s in samples:

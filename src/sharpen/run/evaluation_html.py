@@ -75,7 +75,7 @@ def _change(p: Comparison, name: str, a: Interval | None, b: Interval | None) ->
     by = move.by if move else None
     if by is None:
         return points
-    return join(points, " ", tag("span", f"{100 * by.low:.1f} – {100 * by.high:.1f}", class_="soft"))
+    return join(points, " ", tag("span", f"{100 * by.low:.1f} to {100 * by.high:.1f}", class_="soft"))
 
 
 def counts(pairs: Sequence[Comparison]) -> Html:
@@ -107,7 +107,7 @@ def calibration(pairs: Sequence[Comparison]) -> Html:
                 figures = (percent(c.confidence), percent(c.right), f"{c.ece:.3f}", f"{c.brier:.3f}", rank)
                 silent = percent(c.silent) if kind == "stated confidence" else "–"
                 rows.append([f"{p.split}, {kind}, {when}", *figures, str(c.answers), silent])
-            about = "share right" if kind == "stated confidence" else "share where the majority is right"
+            about = "share right" if kind == "stated confidence" else "majority right"
             plots.append(reliability_plot(sides, f"{kind.capitalize()} on {p.split}", about))
     if not rows:
         return Html("")

@@ -59,7 +59,7 @@ def reach_plot(pair: Comparison, title: str) -> Html:
         body += [tag("circle", cx=px, cy=Y.at(i.mean), r=2.5, class_=f"mark {when}") for px, i in dots]
     body += _hover(x, ks, sides)
     ends = ", ".join(f"{w} {shown(c[ks[-1]])}" for w, c in sides.items() if ks[-1] in c)
-    return _figure(title, "share solved with k tries", body, f"{title}: with {ks[-1]} tries {ends}", sides)
+    return _figure(title, "share solved", body, f"{title}: with {ks[-1]} tries {ends}", sides)
 
 
 def _hover(x: Axis, ks: Sequence[int], sides: Mapping[str, Mapping[int, Interval]]) -> list[Html]:

@@ -21,7 +21,7 @@ from sharpen.run.html import Child, Html, fold, join, table, tag
 from sharpen.run.rollouts_html import rollout, sample
 from sharpen.run.samples import sorted_samples
 from sharpen.run.spending import last_cost, seconds, spaced
-from sharpen.run.story import Story, story
+from sharpen.run.story import Story, story, tight
 from sharpen.run.style import STYLE
 from sharpen.run.trends import Entry, names, series
 
@@ -102,7 +102,8 @@ def page(data: ReportData) -> str:
 
 def _story(told: Story) -> Html:
     rows = [
-        join(tag("dt", a.question, class_=a.tone), tag("dd", a.text.replace(" %", "\u00a0%"))) for a in told.answers
+        join(tag("dt", a.question, class_=a.tone), tag("dd", [tag("p", tight(line)) for line in a.text.split("\n")]))
+        for a in told.answers
     ]
     return tag("dl", rows, class_="story") if rows else Html("")
 

@@ -5,6 +5,7 @@ Directions come from intervals (`sharpen.evaluation.moved`), never from a size t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -57,7 +58,7 @@ TONES: Mapping[Kind, Change] = {
 
 @dataclass(frozen=True)
 class Answer:
-    """One question a reader has, answered in words; `tone` is the way things went."""
+    """One question a reader has, answered in words, a line a split; `tone` is the way things went."""
 
     question: str
     text: str
@@ -75,6 +76,9 @@ class Story:
         """The texts of some answers, in the order of the story."""
         return [a.text for a in self.answers if a.question in questions]
 
+
+UNIT = re.compile(r"(?<=\d) (?=(?:%|s|min|h|\d{3})(?!\w))")
+"""The space between a figure and its unit, or between thousands."""
 
 LEARNED, WIDENED, CHANGED = "Did it learn?", "Did it widen, or only sharpen?", "Which answers changed?"
 CALIBRATED, COST, WRONG = "Is it as right as it is sure?", "What did it cost?", "What went wrong?"
@@ -109,10 +113,10 @@ def story(
     tones = {TONES[k] for _, k in kinds}
     tone: Change = next(iter(tones)) if len(tones) == 1 else "unclear"
     answers = [
-        Answer(LEARNED, " ".join(learned(*w) for w in whole), tone),
-        Answer(WIDENED, " ".join(_wide(*w) for w in whole if widest(w[1], w[2]))),
-        Answer(CHANGED, " ".join(x for w in whole if (x := turned(*w)))),
-        Answer(CALIBRATED, " ".join(x for w in whole if (x := calibration(*w)))),
+        Answer(LEARNED, "\n".join(learned(*w) for w in whole), tone),
+        Answer(WIDENED, "\n".join(_wide(*w) for w in whole if widest(w[1], w[2]))),
+        Answer(CHANGED, "\n".join(x for w in whole if (x := turned(*w)))),
+        Answer(CALIBRATED, "\n".join(x for w in whole if (x := calibration(*w)))),
         Answer(COST, spent(history, timing)),
         Answer(WRONG, trouble(history, findings)),
     ]
@@ -178,9 +182,14 @@ def calibration(split: str, a: Evaluation, b: Evaluation) -> str:
         by = f", {_signed(move.by)}" if move and move.by else ""
         return (
             f"On {named(split)} the {who} was {_level(x)} before and {_level(y)} after. ECE {x.ece:.3f} became "
-            f"{y.ece:.3f}, Brier score {x.brier:.3f} became {y.brier:.3f}{by}: {word}."
+            f"{y.ece:.3f}{_ranks(x, y)}, Brier score {x.brier:.3f} became {y.brier:.3f}{by}: {word}."
         )
     return ""
+
+
+def _ranks(x: Calibration, y: Calibration) -> str:
+    known = x.auroc is not None and y.auroc is not None
+    return f", AUROC {x.auroc:.3f} became {y.auroc:.3f}" if known else ""
 
 
 def _level(c: Calibration) -> str:
@@ -189,6 +198,11 @@ def _level(c: Calibration) -> str:
 
 def _signed(x: Interval) -> str:
     return f"{x.mean:+.3f} ({x.low:.3f} to {x.high:.3f})"
+
+
+def tight(text: str) -> str:
+    """The text with figures held together with their units, and thousands with each other, where lines are broken."""
+    return UNIT.sub("\u00a0", text)
 
 
 def trouble(history: Sequence[Entry], findings: Sequence[Finding]) -> str:

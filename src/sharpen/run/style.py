@@ -29,6 +29,7 @@ p { max-width: 68ch; margin: .5rem 0; }
   border: 1px solid var(--edge); border-radius: 6px; padding: .3rem 1.1rem .5rem; }
 .story dt { font-weight: 650; padding: .45rem 1.2rem .45rem 0; border-top: 1px solid var(--grid); }
 .story dd { margin: 0; padding: .45rem 0; border-top: 1px solid var(--grid); }
+.story p { margin: 0 0 .25rem; max-width: none; }
 .story dt:first-of-type, .story dd:first-of-type { border-top: 0; }
 .story dt.up::before { content: "▲ "; color: var(--good); } .story dt.down::before { content: "▼ "; color: var(--bad); }
 .story dt.up, .story dt.down, .story dt.unclear { color: inherit; }
