@@ -15,9 +15,13 @@ from sharpen.errors import SharpenError
 from sharpen.run.card import curves, measures_card, run_card
 from sharpen.run.diagnose import Finding
 from sharpen.run.frames import history_frame
+from sharpen.run.measuring import CHANGED, SHOWN, Results
 from sharpen.run.rollouts import read_rollouts
 from sharpen.run.session import Run
 from sharpen.run.story import story
+from sharpen.task.text import said
+from sharpen.types import Problem
+from toy import Copy
 
 
 @pytest.fixture(scope="module")
@@ -130,13 +134,39 @@ def test_a_notebook_shows_measures_and_curves():
 
 
 def test_a_run_keeps_answers_that_changed_both_ways():
-    from sharpen.run.measuring import CHANGED, SHOWN, chosen
+    class Folder:
+        def read_evaluation(self) -> dict:
+            return {"splits": {}, "samples": [], "done": []}
 
-    def sample(key: int, before: bool, after: bool) -> dict:
-        return {"key": key, "before": {"solved": before}, "after": {"solved": after}}
+    def said_of(right: set[int]) -> list:
+        problems = Copy().fixed("test", 10) + [Problem(f"more:{k}", f"{k}?", str(k)) for k in range(20)]
+        traces = [said(p, p.answer if k in right else "x") for k, p in enumerate(problems)]
+        for k, trace in enumerate(traces):
+            trace.solved = k in right
+        return [[trace] for trace in traces]
 
-    samples = [sample(k, False, False) for k in range(SHOWN + 1)]
-    samples += [sample(100 + k, False, True) for k in range(CHANGED + 3)]
-    samples += [sample(200 + k, True, False) for k in range(2)]
-    kept = [s["key"] for s in chosen(samples)]
-    assert kept == [0, 1, 2, 3, 4, 5, 100, 101, 102, 103, 104, 105, 200, 201]
+    results = Results(Folder())
+    results._show("before", "test", said_of({1, 28, 29}))
+    assert [s["before"]["solved"] for s in results.data["samples"]].count(True) == 3
+    assert len(results.data["samples"]) == 30
+    results._show("before", "harder", said_of(set()))
+    # 10 to 25 turn right, 28 and 29 turn wrong
+    results._show("after", "test", said_of({1, *range(10, 26)}))
+    kept = [s for s in results.data["samples"] if s["split"] == "test"]
+    assert [s["key"] for s in kept] == [f"copy:{k}" for k in range(SHOWN)] + [
+        f"more:{k}" for k in (*range(CHANGED), 18, 19)
+    ]
+    assert kept[SHOWN] == {
+        "split": "test",
+        "key": "more:0",
+        "problem": "0?",
+        "answer": "0",
+        "before": {"text": "x", "solved": False},
+        "after": {"text": "0", "solved": True},
+    }
+    assert len(results.data["samples"]) - len(kept) == 30  # the other split is not touched
+    # a run of an earlier version kept the first problems only
+    results.data["samples"] = kept[:SHOWN]
+    results._show("after", "test", said_of({28, 29}))
+    assert [s["key"] for s in results.data["samples"]] == [f"copy:{k}" for k in range(SHOWN)]
+    assert results.data["samples"][1]["after"] == {"text": "x", "solved": False}

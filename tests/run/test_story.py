@@ -180,7 +180,7 @@ def test_calibration_in_words():
     assert story([Comparison("test", before, after)]).about(CALIBRATED) == [
         "On new problems of the training kind the stated confidence was 100.0 % on average with 25.0 % right before "
         "and 37.5 % on average with 37.5 % right after. ECE 0.750 became 0.000, AUROC 0.500 became 0.700, Brier score "
-        "0.750 became 0.188, -0.562 (-0.562 to -0.562): better."
+        "0.750 became 0.188, -0.562 (-0.562 to -0.562): a better score."
     ]
     votes = [measured([4] * 8, votes=(n,) * 8, majority=(True,) * 8) for n in (4, 4)]
     assert story([Comparison("harder", *votes)]).about(CALIBRATED) == [

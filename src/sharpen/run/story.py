@@ -178,7 +178,9 @@ def calibration(split: str, a: Evaluation, b: Evaluation) -> str:
             continue
         who = "stated confidence" if kind == "stated" else f"agreement of {b.samples} answers"
         move = brier_change(a, b, kind)
-        word = {"down": "better", "up": "worse"}.get(move.change if move else "", "the same within error")
+        word = {"down": "a better score", "up": "a worse score"}.get(
+            move.change if move else "", "the same within error"
+        )
         by = f", {_signed(move.by)}" if move and move.by else ""
         return (
             f"On {named(split)} the {who} was {_level(x)} before and {_level(y)} after. ECE {x.ece:.3f} became "
