@@ -102,6 +102,7 @@ def test_a_notebook_shows_a_run(run: Run):
     text = Reader(shown).text
     assert run.story.headline in text
     assert "grpo, 2 iterations" in text
+    assert repr(run) == f"Run('grpo', 2 iterations, '{run.path}')"
     assert "test: new problems of the training kind" in text
     assert f"The whole report is {run.path / 'report.html'}" in text
     assert run.story.about("Which answers changed?")[0].startswith("Of 2 greedy answers to new problems")

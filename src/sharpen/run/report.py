@@ -19,7 +19,7 @@ from sharpen.run.evaluation_html import calibration, counts, evaluation
 from sharpen.run.files import replace, writing
 from sharpen.run.html import Child, Html, fold, join, table, tag
 from sharpen.run.rollouts_html import rollout, sample
-from sharpen.run.samples import sorted_samples
+from sharpen.run.samples import kind, shown
 from sharpen.run.spending import last_cost, seconds, spaced
 from sharpen.run.story import Story, story, tight
 from sharpen.run.style import STYLE
@@ -109,7 +109,9 @@ def _story(told: Story) -> Html:
 
 
 def _sections(data: ReportData, pairs: Sequence[Comparison]) -> list[tuple[str, str, Html]]:
-    samples = [sample(s) for s in sorted_samples(data.samples)[:SAMPLES_MOST]]
+    kept = shown(data.samples, SAMPLES_MOST)
+    first = {kind(s): i for i, s in reversed([*enumerate(kept)])}
+    samples = [sample(s, open_=i in first.values()) for i, s in enumerate(kept)]
     rollouts = [rollout(r, open_=k == 0) for k, r in enumerate(data.rollouts[-ROLLOUTS_MOST:])]
     return [
         ("evaluation", "Evaluation", evaluation(pairs)),

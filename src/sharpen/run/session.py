@@ -66,6 +66,9 @@ class Run:
         }
         return evaluations_frame(found, ("split", "when"))
 
+    def __repr__(self) -> str:
+        return f"Run({self.recipe!r}, {len(self.history)} iterations, {str(self.path)!r})"
+
     def _pairs(self) -> list[Comparison]:
         return [Comparison(s, times.get("before"), times.get("after")) for s, times in self.evaluation.items()]
 
