@@ -72,7 +72,7 @@ def test_the_notebook_runs(tmp_path: Path, monkeypatch):
     constants.source = CONSTANTS.format(model=str(model), task=SHORT)
     notebook.cells.append(nbformat.v4.new_code_cell(LEFT))
     nbclient.NotebookClient(
-        notebook, timeout=60, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
+        notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
     ).execute()
     outputs = {i: c.outputs for i, c in enumerate(notebook.cells) if c.cell_type == "code"}
     left = json.loads(outputs[len(notebook.cells) - 1][0]["text"])

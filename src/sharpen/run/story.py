@@ -151,13 +151,13 @@ def turned(split: str, a: Evaluation, b: Evaluation) -> str:
     counts = turns(a, b)
     if counts is None:
         return ""
-    gained, lost, right, wrong = counts
+    n, (gained, lost, right, wrong) = sum(counts), counts
     sure = moved(a, b, "greedy")
     word = {"up": "more right than before", "down": "fewer right than before"}.get(sure.change if sure else "", "")
     end = f": {word}" if word else "; chance alone could do that" if gained or lost else ""
     return (
-        f"Of {sum(counts)} greedy answers to {named(split)}, {gained} went from wrong to right and {lost} from right "
-        f"to wrong ({right} were right both times, {wrong} wrong both times){end}."
+        f"Of {n} greedy answer{'s' * (n != 1)} to {named(split)}, {gained} went from wrong to right and {lost} from "
+        f"right to wrong ({right} were right both times, {wrong} wrong both times){end}."
     )
 
 
