@@ -36,7 +36,8 @@ def evaluation(pairs: Sequence[Comparison]) -> Html:
 def _rule(pairs: Sequence[Comparison]) -> str:
     known = all(e.outcomes is not None for p in pairs for e in (p.before, p.after) if e is not None)
     how = (
-        "A change is that of the same problems, in points with its 95 % interval, coloured when this leaves out 0"
+        "A change is that of the same problems, in points with its 95 % interval, coloured when this leaves out 0 "
+        "and six problems or more changed"
         if known
         else "A change is coloured when the two intervals do not overlap"
     )
