@@ -11,11 +11,13 @@ from sharpen.actor.load import ModelSetup
 from sharpen.cli.options import find_recipe
 from sharpen.errors import SharpenError, near
 from sharpen.evaluate import evaluate
-from sharpen.evaluation import Evaluation
+from sharpen.evaluation import Comparison, Evaluation
 from sharpen.overrides import override
 from sharpen.recipe import Method
 from sharpen.run import session
+from sharpen.run.card import measures_card
 from sharpen.run.directory import RunDir
+from sharpen.run.frames import evaluations_frame
 from sharpen.run.manifest import describe
 from sharpen.run.setup import (
     Setup,
@@ -28,7 +30,7 @@ from sharpen.run.setup import (
     setup_to_measure,
 )
 
-__all__ = ["ModelOptions", "RunOptions", "find_recipe", "measure", "train"]
+__all__ = ["Measures", "ModelOptions", "RunOptions", "find_recipe", "measure", "train"]
 
 
 class ModelOptions(TypedDict, total=False):
@@ -59,6 +61,17 @@ class RunOptions(ModelOptions, total=False):
     engine: str
     workers: int
     ahead: int
+
+
+class Measures(dict[str, Evaluation]):
+    """The measures of a model by split: a dict, which a notebook shows as tables."""
+
+    def to_pandas(self) -> Any:
+        """One row a split and measure: `low`, `mean`, `high`. SharpenError without pandas."""
+        return evaluations_frame({(split,): e for split, e in self.items()}, ("split",))
+
+    def _repr_html_(self) -> str:
+        return measures_card([Comparison(split, None, e) for split, e in self.items()])
 
 
 def train(
@@ -130,7 +143,7 @@ def measure(
     workers: int = 0,
     watcher: Watcher | None = None,
     **options: Unpack[ModelOptions],
-) -> dict[str, Evaluation]:
+) -> Measures:
     """`sharpen eval`: the measures of a model or a run by split (all but `train`, unless `split` names some).
 
     `k` are those of pass@k; the largest is how often each problem is sampled. A run brings its own task and limits,
@@ -154,12 +167,14 @@ def measure(
             )
     actor = open_policy(setup, chosen, watcher)
     with serving(actor, setup, watcher=watcher):
-        return {
-            name: evaluate(
-                actor, chosen, name, problems=problems, samples=ks[-1], ks=ks, temperature=temperature, seed=seed
-            )[0]
-            for name in split or [s for s in chosen.splits if s != "train"] or chosen.splits
-        }
+        return Measures(
+            {
+                name: evaluate(
+                    actor, chosen, name, problems=problems, samples=ks[-1], ks=ks, temperature=temperature, seed=seed
+                )[0]
+                for name in split or [s for s in chosen.splits if s != "train"] or chosen.splits
+            }
+        )
 
 
 def _refuse_unknown(name: str, options: Mapping[str, Any], known: Any) -> None:

@@ -11,10 +11,12 @@ import torch
 from sharpen.actor.base import Actor
 from sharpen.cost import Cost
 from sharpen.evaluation import Evaluation, Interval
-from sharpen.maths import bootstrap_mean, maj_at_k, pass_at_k
+from sharpen.maths import bootstrap_mean, majority, pass_at_k
+from sharpen.outcomes import Outcomes, told
 from sharpen.parallel.world import ALONE, World
 from sharpen.rollout.program import Program, natural, run_programs
 from sharpen.task.base import Task
+from sharpen.task.confident import confidence
 from sharpen.types import Problem, Sampling, Trace
 
 
@@ -74,14 +76,16 @@ def evaluate(
 
     by_problem = [drawn[i * samples : (i + 1) * samples] for i in range(len(chosen))]
     right = [sum(bool(t.solved) for t in traces) for traces in by_problem]
-    majority = [_majority(task, traces, samples, gen) for traces in by_problem]
+    votes = [vote(task, traces) for traces in by_problem]
+    verdicts = [[bool(t.solved) for t in traces] for traces in by_problem]
+    sure = "confidence" in task.gives
     result = Evaluation(
         problems=len(chosen),
         samples=samples,
         accuracy=interval([c / samples for c in right]),
         greedy=interval([float(bool(t.solved)) for t in best]) if greedy else None,
         pass_at={k: interval([pass_at_k(samples, c, k) for c in right]) for k in ks if k <= samples},
-        maj_at={samples: interval(majority)},
+        maj_at={samples: interval([float(good) for _, good in votes])},
         length=sum(t.length for t in drawn) / max(1, len(drawn)),
         tokens=tokens if program else None,
         rewards={
@@ -89,13 +93,25 @@ def evaluate(
             for r in task.rewards
             if r.name != task.main or r.high == math.inf
         },
+        outcomes=Outcomes(
+            right=tuple(right),
+            greedy=tuple(bool(t.solved) for t in best),
+            votes=tuple(n for n, _ in votes),
+            majority=tuple(good for _, good in votes),
+            **(told([[confidence(t) for t in traces] for traces in by_problem], verdicts) if sure else {}),
+        ),
     )
     firsts = [[g] for g in best] if greedy else [[] for _ in chosen]
     return result, [[*g, *ts] for g, ts in zip(firsts, by_problem, strict=True)]
 
 
-def _majority(task: Task, traces: Sequence[Trace], k: int, gen: torch.Generator) -> float:
-    """Whether the most frequent answer is right; an answer counts as right if any trace with it was accepted."""
+def vote(task: Task, traces: Sequence[Trace]) -> tuple[int, bool]:
+    """How many of the answers to a problem are the most frequent one, and whether that one is right.
+
+    An answer counts as right if any trace with it was accepted; the one seen first wins a tie. (0, False) where there
+    is no answer at all.
+    """
     answers = [task.answer_of(t.text) or ("(accepted)" if t.solved else None) for t in traces]
+    winner = majority(answers)
     right = {a for a, t in zip(answers, traces, strict=True) if t.solved}
-    return maj_at_k(answers, [a in right for a in answers], k, gen)
+    return (0, False) if winner is None else (answers.count(winner), winner in right)

@@ -7,13 +7,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
+import torch
+
 from sharpen.errors import SharpenError
+from sharpen.maths.intervals import paired_t
+from sharpen.outcomes import Outcomes
 
 Change = Literal["up", "down", "unclear"]
-"""How a measure moved: up or down when the intervals do not overlap, else unclear."""
+"""How a measure moved: up or down when chance does not explain it, else unclear."""
 
 CEILING = 0.95
 """From this share on there is too little room left above for a change to say anything."""
+
+MOVED_LEAST = 6
+"""Problems that must have changed before a direction is called: the exact sign test gives 2 / 2^5 = 6 % to five that
+all changed one way, and 2 / 2^6 = 3 % to six."""
 
 NAMES = {"test": "new problems of the training kind", "harder": "harder problems", "train": "training problems"}
 
@@ -35,7 +43,7 @@ class Evaluation:
     `maj_at[k]` that the most frequent answer of k is (2203.11171). All are shares with 95 % intervals. `length` is the
     mean number of tokens of an answer, `tokens` that of all that were generated for one by a search, `rewards` the
     means of named rewards over all drawn answers (not of the one that decides what is right, unless it knows no upper
-    bound).
+    bound). `outcomes` tells what became of each problem (None in runs of earlier versions).
     """
 
     problems: int
@@ -47,6 +55,7 @@ class Evaluation:
     length: float | None = None
     tokens: float | None = None
     rewards: Mapping[str, float] = field(default_factory=dict)
+    outcomes: Outcomes | None = None
 
     def __post_init__(self) -> None:
         for name, x in self.measures().items():
@@ -55,6 +64,12 @@ class Evaluation:
                     f"Evaluation: {name} is {list(x)}; write [low, mean, high], finite shares from 0 to 1 in this "
                     f"order."
                 )
+        right = self.outcomes.right if self.outcomes else None
+        if right is not None and (len(right) != self.problems or not all(0 <= c <= self.samples for c in right)):
+            raise SharpenError(
+                f"Evaluation: the outcomes must say of each of {self.problems} problems how many of {self.samples} "
+                f"answers were right."
+            )
 
     def measures(self) -> dict[str, Interval]:
         """Every measure with an interval, by its plain name (`accuracy`, `greedy`, `pass@4`, `maj@16`), in order."""
@@ -71,7 +86,14 @@ class Evaluation:
         out |= {"problems": self.problems, "samples": self.samples}
         out |= {} if self.length is None else {"length": self.length}
         out |= {} if self.tokens is None else {"tokens": self.tokens}
-        return out | ({"rewards": dict(self.rewards)} if self.rewards else {})
+        out |= {"rewards": dict(self.rewards)} if self.rewards else {}
+        return out | ({"outcomes": self.outcomes.to_plain()} if self.outcomes else {})
+
+    def to_pandas(self) -> Any:
+        """One row a measure: `low`, `mean`, `high`. SharpenError without pandas."""
+        from sharpen.run.frames import evaluation_frame
+
+        return evaluation_frame(self)
 
     @classmethod
     def from_plain(cls, data: Mapping[str, Any]) -> Evaluation:
@@ -84,22 +106,22 @@ class Evaluation:
             kind, _, k = key.partition("@")
             if kind in at and k.isdigit():
                 at[kind][int(k)] = _interval(key, value)
-            elif key not in ("accuracy", "greedy", "length", "problems", "rewards", "samples", "tokens"):
+            elif key not in ("accuracy", "greedy", "length", "outcomes", "problems", "rewards", "samples", "tokens"):
                 raise SharpenError(
                     f"Evaluation data hold {key!r}, which is no measure; known are accuracy, greedy, pass@K, maj@K, "
-                    f"length, tokens, problems, rewards and samples."
+                    f"length, tokens, problems, rewards, samples and outcomes."
                 )
-        greedy, length = data.get("greedy"), data.get("length")
         return cls(
             problems=int(data["problems"]),
             samples=int(data["samples"]),
             accuracy=_interval("accuracy", data["accuracy"]),
-            greedy=None if greedy is None else _interval("greedy", greedy),
+            greedy=None if data.get("greedy") is None else _interval("greedy", data["greedy"]),
             pass_at=at["pass"],
             maj_at=at["maj"],
-            length=None if length is None else float(length),
+            length=None if data.get("length") is None else float(data["length"]),
             tokens=None if data.get("tokens") is None else float(data["tokens"]),
             rewards={str(name): float(x) for name, x in data.get("rewards", {}).items()},
+            outcomes=Outcomes.from_plain(data["outcomes"]) if data.get("outcomes") else None,
         )
 
 
@@ -155,6 +177,38 @@ def change(before: Interval, after: Interval) -> Change:
     return "down" if after.high < before.low else "unclear"
 
 
+class Move(NamedTuple):
+    """How a measure changed on the same problems: `by` is the mean difference with its 95 % interval (None where only
+    the two means are known), `problems` how many changed."""
+
+    change: Change
+    by: Interval | None = None
+    problems: int = 0
+
+
+def moved(before: Evaluation, after: Evaluation, measure: str) -> Move | None:
+    """How a measure (a name of `Evaluation.measures`, or `pass@K` with any K up to the samples) changed.
+
+    Where both know what became of each problem, by the differences problem by problem: up when Student's interval of
+    their mean lies above 0 and `MOVED_LEAST` problems changed. Else by `change`. None where a side lacks the measure.
+    """
+    a, b = (None if e.outcomes is None else e.outcomes.values(measure, e.samples) for e in (before, after))
+    if a is None or b is None or len(a) != len(b):
+        x, y = before.measures().get(measure), after.measures().get(measure)
+        return None if x is None or y is None else Move(change(x, y))
+    return paired(a, b)
+
+
+def paired(before: Sequence[float], after: Sequence[float]) -> Move:
+    """How figures of the same problems changed: see `moved`."""
+    new, old = (torch.tensor(x, dtype=torch.float64) for x in (after, before))
+    count = int((new != old).sum())
+    if len(new) < 2:  # one problem has no interval
+        return Move("unclear", None, count)
+    by, sure = Interval(*paired_t(new, old)), count >= MOVED_LEAST
+    return Move("up" if sure and by.low > 0 else "down" if sure and by.high < 0 else "unclear", by, count)
+
+
 def percent(share: float) -> str:
     """A share as text: `12.3 %`."""
     return f"{100 * share:.1f} %"
@@ -171,6 +225,11 @@ def widest(before: Evaluation, after: Evaluation) -> int | None:
     return max(both, default=None)
 
 
+def points(x: Interval) -> str:
+    """A difference of shares as text: `+12.3 points (9.0 to 15.6)`."""
+    return f"{100 * x.mean:+.1f} points ({100 * x.low:.1f} to {100 * x.high:.1f})"
+
+
 def verdict(pairs: Sequence[Comparison]) -> str:
     """One paragraph: did the model learn, did it only sharpen, and did it carry over to harder problems.
 
@@ -180,43 +239,50 @@ def verdict(pairs: Sequence[Comparison]) -> str:
     if not whole:
         return "There is no evaluation before and after training, so this report cannot say whether the model learned."
     split, before, after = next((w for w in whole if w[0] == "test"), whole[0])
-    parts = [_learned(split, before, after)]
-    k = widest(before, after)
-    if k is not None:
-        parts.append(_widened(k, before, after))
-    for other, a, b in whole:
-        if other == "harder" and other != split:
-            parts.append(_carried(a, b))
-    return " ".join(parts)
+    parts = [learned(split, before, after), widened(before, after)]
+    parts += [_carried(a, b) for other, a, b in whole if other == "harder" and other != split]
+    return " ".join(p for p in parts if p)
 
 
-def _learned(split: str, a: Evaluation, b: Evaluation) -> str:
+def learned(split: str, a: Evaluation, b: Evaluation) -> str:
+    """Whether the share of right answers rose, in a sentence."""
     where = NAMES.get(split, f"the split {split}")
     figures = f"from {shown(a.accuracy)} to {shown(b.accuracy)}"
-    move = change(a.accuracy, b.accuracy)
-    if move == "up":
-        return (
-            f"The model learned: on {where}, the share of right answers rose {figures}; the 95 % intervals lie apart."
-        )
-    if move == "down":
-        return f"The model got worse: on {where}, the share of right answers fell {figures}."
+    move = moved(a, b, "accuracy") or Move(change(a.accuracy, b.accuracy))
+    by = f"problem by problem {points(move.by)}" if move.by else "the 95 % intervals lie apart"
+    if move.change == "up":
+        return f"The model learned: on {where}, the share of right answers rose {figures}; {by}."
+    if move.change == "down":
+        return f"The model got worse: on {where}, the share of right answers fell {figures}{f'; {by}' * bool(move.by)}."
+    few = f", and only {move.problems} problems changed" if move.by and move.problems < MOVED_LEAST else ""
+    overlap = f"{by}{few}" if move.by else "and the 95 % intervals overlap"
     return (
         f"No change that {b.problems} problems can tell from chance: on {where}, the share of right answers went "
-        f"{figures}, and the 95 % intervals overlap."
+        f"{figures}{';' if move.by else ','} {overlap}."
     )
 
 
-def _widened(k: int, a: Evaluation, b: Evaluation) -> str:
+def room(a: Evaluation, k: int) -> bool:
+    """Whether enough problems were left unsolved by k tries that solving them all would show."""
+    values = a.outcomes.values(f"pass@{k}", a.samples) if a.outcomes else None
+    return a.pass_at[k].mean < CEILING if values is None else sum(v < 1 for v in values) >= MOVED_LEAST
+
+
+def widened(a: Evaluation, b: Evaluation) -> str:
+    """Whether more is solved with the most tries that were measured, in a sentence; empty without such a measure."""
+    k = widest(a, b)
+    if k is None:
+        return ""
     x, y = a.pass_at[k], b.pass_at[k]
-    figures = f"pass@{k} went from {shown(x)} to {shown(y)}"
-    up, move = change(a.accuracy, b.accuracy) == "up", change(x, y)
-    if x.mean >= CEILING and move == "unclear":
+    move = moved(a, b, f"pass@{k}") or Move(change(x, y))
+    figures = f"pass@{k} went from {shown(x)} to {shown(y)}" + (f", {points(move.by)}" if move.by else "")
+    if not room(a, k) and move.change == "unclear":
         return f"With {k} tries the model solved {percent(x.mean)} already before, so pass@{k} cannot show new skill."
-    if move == "up":
+    if move.change == "up":
         return f"It did not only sharpen: with {k} tries it solves more than before, {figures}."
-    if move == "down":
+    if move.change == "down":
         return f"It lost breadth: with {k} tries it solves less than before, {figures}."
-    if up:
+    if (moved(a, b, "accuracy") or Move("unclear")).change == "up":
         return (
             f"It mostly sharpened: it finds more often what it could find before in {k} tries; {figures}, within error."
         )
@@ -224,9 +290,10 @@ def _widened(k: int, a: Evaluation, b: Evaluation) -> str:
 
 
 def _carried(a: Evaluation, b: Evaluation) -> str:
-    figures = f"from {shown(a.accuracy)} to {shown(b.accuracy)}"
+    move = moved(a, b, "accuracy") or Move(change(a.accuracy, b.accuracy))
+    figures = f"from {shown(a.accuracy)} to {shown(b.accuracy)}" + (f", {points(move.by)}" if move.by else "")
     return {
         "up": f"It carries over to harder problems: {figures}.",
         "down": f"On harder problems it got worse: {figures}.",
         "unclear": f"On harder problems nothing changed for sure: {figures}.",
-    }[change(a.accuracy, b.accuracy)]
+    }[move.change]

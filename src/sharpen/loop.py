@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,6 +69,8 @@ class Trainer:
         self.policy = policy
         self.ctx = Ctx(self.phases[0], task, {}, seed, micro_tokens, policy.world)
         self.learners: list[Learner] = []
+        self.collecting = 0.0
+        """Seconds the last iteration took before its first update: drawing, scoring, judging, and waiting for it."""
         self._begin(0)
 
     def _begin(self, phase: int) -> None:
@@ -117,9 +120,11 @@ class Trainer:
         for name, spec in recipe.actors:
             if isinstance(spec, Frozen) and spec.refresh == "iteration":
                 ctx.actors[name].load_weights(ctx.actors[spec.of].weights())
+        begun = time.perf_counter()
         groups = self.ahead.take(ctx) if self.ahead else ctx.draw(recipe.loop.problems)
         for stage in recipe.collect[self.ahead.stages if self.ahead else 0 :]:
             groups = stage(groups, ctx)
+        self.collecting = time.perf_counter() - begun
         self._describe(groups)
         if ctx.step == ctx.start and "reference" not in recipe.waive:
             self._check_reference(groups)

@@ -7,8 +7,10 @@ import re
 
 from rich.console import Console
 
-from sharpen.cli.tables import NOTE, heading, plain_table, rows, show_results
+from measured import measured
+from sharpen.cli.tables import NOTE, PAIRED, heading, plain_table, rows, show_results
 from sharpen.evaluation import Evaluation, Interval, comparisons
+from sharpen.run.story import story
 
 
 def around(x: float) -> Interval:
@@ -139,3 +141,28 @@ def test_named_rewards_have_lines_of_their_own():
 def test_a_single_measurement_has_no_verdict():
     out = printed(False, data={"test": {"after": plain(0.5, 0.6, 81.0)}})
     assert out.splitlines()[0] == "test (new problems of the training kind, 500 problems x 16 samples)"
+
+
+def test_the_story_stands_before_the_table():
+    data = {"test": {"before": measured([0] * 20).to_plain(), "after": measured([0] * 10 + [4] * 10).to_plain()}}
+    history = [{"step": 0, "metrics": {}, "cost": {"generated_tokens": 12000}}]
+    file = io.StringIO()
+    told = story(comparisons(data), history)
+    show_results(Console(file=file, width=100), data, where="here", told=told)
+    paragraphs = [" ".join(p.split()) for p in file.getvalue().split("\n\n")]
+    assert paragraphs[0] == "On new problems of the training kind it learned and widened."
+    assert paragraphs[1].startswith("The model learned: on new problems")
+    assert paragraphs[2] == (
+        "Of 20 greedy answers to new problems of the training kind, 10 went from wrong to right and 0 from right to "
+        "wrong (0 were right both times, 10 wrong both times): more right than before."
+    )
+    assert paragraphs[3] == "Tokens: 12 000 generated, in 1 iteration."
+    assert paragraphs[4] == "None of the usual failures was seen."
+    assert paragraphs[5].startswith("test (new problems of the training kind, 20 problems x 4 samples)")
+    assert paragraphs[6] == PAIRED
+    assert paragraphs[7] == "Run: here"
+    # nothing was measured: one sentence says so, not two
+    file = io.StringIO()
+    show_results(Console(file=file, width=100), {}, told=story([], history))
+    assert " ".join(file.getvalue().split()).count("cannot say whether the model learned") == 1
+    assert "Nothing was measured" not in file.getvalue()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -62,6 +63,14 @@ def test_a_run_prints_its_course_and_leaves_everything(train):
     assert "\x1b" not in said.out  # not a terminal: plain lines
     assert "  reward score" in said.out
     assert lines[-1] == "Run: run"
+    words = " ".join(said.out.split())
+    assert "Of 1 greedy answer to new problems of the training kind, 0 went from wrong to right and 0 from" in words
+    assert re.search(
+        r"Tokens: [0-9]+ generated, [0-9]+ prompt, [0-9]+ scored, [0-9]+ trained, in 4 iterations\.", words
+    )
+    assert re.search(r"Training took [0-9.]+ s: [0-9.]+ % collecting, [0-9.]+ % learning\.", words)
+    timing = [json.loads(x) for x in Path("run/timing.jsonl").read_text().splitlines()]
+    assert all(0 < t["collecting"] < t["seconds"] for t in timing)
     assert names("run") == [
         "checkpoints",
         "evaluation.json",

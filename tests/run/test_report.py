@@ -15,7 +15,7 @@ from sharpen.run.diagnose import Finding
 from sharpen.run.html import Html, escape, fold, join, tag
 from sharpen.run.report import ReportData, page, write_report
 from sharpen.run.rollouts_html import rollout, sample
-from sharpen.run.samples import KINDS, kind, prompt, sorted_samples
+from sharpen.run.samples import KINDS, kind, prompt, shown, sorted_samples
 
 EVIL = [
     "<script>alert(1)</script>",
@@ -156,7 +156,7 @@ def test_the_page_loads_nothing():
 
 def test_sections_and_links_agree():
     reader = Reader(page(data()))
-    names = ["evaluation", "findings", "curves", "solutions", "rollouts", "cost", "recipe", "run", "manifest"]
+    names = ["evaluation", "solutions", "findings", "curves", "cost", "rollouts", "recipe", "run", "manifest"]
     assert reader.links == [f"#{n}" for n in names]
     assert set(names) <= reader.ids
 
@@ -164,7 +164,7 @@ def test_sections_and_links_agree():
 def test_sections_without_data_are_left_out():
     reader = Reader(page(ReportData("t", {}, "", [])))
     assert reader.links == []
-    assert "this report cannot say whether the model learned" in reader.text
+    assert "so nobody can say whether the model learned" in reader.text
     healthy = Reader(page(data(findings=())))
     assert "None of the usual failures was seen in this run." in healthy.text
 
@@ -189,7 +189,7 @@ def test_unclear_changes_carry_no_mark():
     near = {"test": {"before": evaluation(0.1, 0.3), "after": evaluation(0.12, 0.31)}}
     text = page(data(evaluation=near))
     assert '<span class="unclear">+2.0</span>' in text
-    assert "▲" not in text
+    assert "▲" not in Reader(text).text
     half = page(data(evaluation={"test": {"before": evaluation(0.1, 0.3)}}))
     assert "<td>–</td>" in half
 
@@ -260,6 +260,22 @@ def test_samples_that_changed_come_first():
     assert kind({"problem": "x", "before": {}}) == "not judged"
     assert "<details open>" in sample(samples[1]).text
     assert "<details><summary>" in sample(samples[0]).text
+
+
+def test_each_split_shows_what_changed_both_ways():
+    def of(split: str, text: str, before: bool, after: bool) -> dict:
+        return pair(text, before, after) | {"split": split}
+
+    samples = [of("test", f"t{k}", False, True) for k in range(9)] + [of("test", "bad", True, False)]
+    samples += [of("harder", f"h{k}", True, False) for k in range(2)] + [of("harder", "same", True, True)]
+    assert [s["problem"] for s in shown(samples, 12)] == ["t0", "t1", "bad", "t2", "t3", "t4", "h0", "h1", "same"]
+    assert [s["problem"] for s in shown(samples, 1)] == ["t0", "t1", "bad", "h0", "h1", "same"]
+    assert shown([], 12) == []
+    # the first that turned right and the first that turned wrong are open, the others wait for a click
+    text = page(data(samples=samples, rollouts=[]))
+    opened = re.findall(r"<details open><summary><span[^>]*>([^<]*)</span>test · (\w+)", text)
+    assert opened == [("wrong → right", "t0"), ("right → wrong", "bad")]
+    assert text.count("<details open>") == 2
 
 
 def test_rollouts_name_rewards_roles_and_credit():

@@ -12,8 +12,9 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from sharpen.evaluation import NAMES, Change, Comparison, Interval, change, comparisons, shown, verdict
+from sharpen.evaluation import NAMES, Change, Comparison, Interval, change, comparisons, moved, shown, verdict
 from sharpen.run.samples import kind, prompt, sorted_samples
+from sharpen.run.story import CALIBRATED, CHANGED, COST, LEARNED, WRONG, Story, tight
 from sharpen.visible import one_line, printable, visible
 
 HEAD = ("measure", "before", "after", "change")
@@ -28,23 +29,25 @@ TONE: Mapping[Change, str] = {"up": "bold green", "down": "bold red", "unclear":
 
 NOTE = "Shares with 95 % intervals; * the intervals before and after do not overlap."
 
+PAIRED = "Shares with 95 % intervals; * the same problems changed by more than chance explains."
+
 
 def rows(pair: Comparison) -> list[tuple[str, str, str, str, Change]]:
     """Measure, before, after, change in points (`*` where it is sure), and how it moved, for one split."""
     out: list[tuple[str, str, str, str, Change]] = []
     for name, a, b in pair.rows():
-        out.append((name, _cell(a), _cell(b), *_change(a, b)))
+        out.append((name, _cell(a), _cell(b), *_change(pair, name, a, b)))
     x, y = (None if e is None else e.length for e in (pair.before, pair.after))
     if x is not None or y is not None:
-        moved = "" if x is None or y is None else f"{y - x:+.0f}"
+        by = "" if x is None or y is None else f"{y - x:+.0f}"
         a_text, b_text = ("-" if v is None else f"{v:.0f}" for v in (x, y))
-        out.append(("length", a_text, b_text, moved, "unclear"))
+        out.append(("length", a_text, b_text, by, "unclear"))
     x, y = (None if e is None else e.tokens for e in (pair.before, pair.after))
     if x is not None or y is not None:
         out.append(("tokens", *("-" if v is None else f"{v:.0f}" for v in (x, y)), "", "unclear"))  # type: ignore[arg-type]
     for name, p, q in pair.means():
-        moved = "" if p is None or q is None else f"{q - p:+.3f}"
-        out.append((one_line(name, 40), *("-" if v is None else f"{v:.3f}" for v in (p, q)), moved, "unclear"))  # type: ignore[arg-type]
+        by = "" if p is None or q is None else f"{q - p:+.3f}"
+        out.append((one_line(name, 40), *("-" if v is None else f"{v:.3f}" for v in (p, q)), by, "unclear"))  # type: ignore[arg-type]
     return out
 
 
@@ -52,10 +55,11 @@ def _cell(x: Interval | None) -> str:
     return "-" if x is None else shown(x)
 
 
-def _change(a: Interval | None, b: Interval | None) -> tuple[str, Change]:
-    if a is None or b is None:
+def _change(pair: Comparison, name: str, a: Interval | None, b: Interval | None) -> tuple[str, Change]:
+    if a is None or b is None or pair.before is None or pair.after is None:
         return "", "unclear"
-    move = change(a, b)
+    found = moved(pair.before, pair.after, name)
+    move = found.change if found else change(a, b)
     return f"{100 * (b.mean - a.mean):+.1f}{' ' if move == 'unclear' else '*'}", move
 
 
@@ -65,6 +69,12 @@ def heading(pair: Comparison) -> str:
     about = [NAMES[pair.split]] if pair.split in NAMES else []
     about += [f"{last.problems} problems x {last.samples} samples"] if last else []
     return f"{pair.split} ({', '.join(about)})" if about else pair.split
+
+
+def note(pairs: Sequence[Comparison]) -> str:
+    """What the figures of the tables are."""
+    sides = [(p.before, p.after) for p in pairs if p.before is not None and p.after is not None]
+    return PAIRED if sides and all(e.outcomes is not None for two in sides for e in two) else NOTE
 
 
 def plain_table(pairs: Sequence[Comparison]) -> list[str]:
@@ -79,7 +89,7 @@ def plain_table(pairs: Sequence[Comparison]) -> list[str]:
     out = []
     for pair, part in table:
         out += [heading(pair), line(HEAD), *(line(row) for row in part), ""]
-    return [*out, NOTE] if out else []
+    return [*out, note(pairs)] if out else []
 
 
 def rich_table(pair: Comparison) -> Table:
@@ -87,8 +97,8 @@ def rich_table(pair: Comparison) -> Table:
     table = Table(title=Text(heading(pair)), title_justify="left", title_style="bold")
     for k, name in enumerate(HEAD):
         table.add_column(name, justify="left" if k == 0 else "right", no_wrap=True)
-    for name, a, b, moved, move in rows(pair):
-        table.add_row(Text(name), Text(a), Text(b), Text(moved, style=TONE[move]))
+    for name, a, b, by, move in rows(pair):
+        table.add_row(Text(name), Text(a), Text(b), Text(by, style=TONE[move]))
     return table
 
 
@@ -97,8 +107,9 @@ def show_results(
     evaluation: Mapping[str, Mapping[str, Mapping[str, Any]]],
     samples: Sequence[Mapping[str, Any]] = (),
     where: str = "",
+    told: Story | None = None,
 ) -> None:
-    """Print verdict, table, sample solutions and the place of the run.
+    """Print verdict, what else there is to tell of the run, table, sample solutions and the place of the run.
 
     `evaluation` is `{split: {"before": E, "after": E}}`, a sample `{"problem", "answer"?, "before": {"text", "solved"},
     "after": {...}}`, those that changed come first. Plain aligned text where the console is no terminal.
@@ -106,11 +117,11 @@ def show_results(
     pairs = comparisons(evaluation)
     chosen = sorted_samples(samples)[:SAMPLES]
     if console.is_terminal:
-        for part in _rich(console, pairs, chosen, where):
+        for part in _rich(console, pairs, chosen, where, told):
             console.print(part)
     else:
         file = console.file
-        for line in _plain(pairs, chosen, where):
+        for line in _plain(pairs, chosen, where, told):
             print(printable(line, getattr(file, "encoding", None)), file=file)
 
 
@@ -119,10 +130,23 @@ def _lead(pairs: Sequence[Comparison]) -> str:
     return "" if pairs and all(p.before is None for p in pairs) else verdict(pairs)
 
 
-def _plain(pairs: Sequence[Comparison], samples: Sequence[Mapping[str, Any]], where: str) -> list[str]:
-    # a figure stays on the line of its unit
-    words = textwrap.wrap(_lead(pairs).replace(" %", "\u00a0%"), 100)
-    out = [*(line.replace("\u00a0", " ") for line in words), *[""] * bool(words), *plain_table(pairs)]
+def _paragraphs(pairs: Sequence[Comparison], told: Story | None) -> list[str]:
+    """The headline, the verdict, and what else is told in short; the findings were printed as they were found."""
+    if told is None:
+        return [_lead(pairs)] if _lead(pairs) else []
+    lead = [told.headline] if told.about(LEARNED) else []
+    return [*lead, verdict(pairs), *told.about(CHANGED, CALIBRATED, COST, WRONG)]
+
+
+def _plain(
+    pairs: Sequence[Comparison], samples: Sequence[Mapping[str, Any]], where: str, told: Story | None = None
+) -> list[str]:
+    out = []
+    for text in _paragraphs(pairs, told):
+        # a figure stays on the line of its unit
+        words = textwrap.wrap(tight(text), 100)
+        out += [*(line.replace("\u00a0", " ") for line in words), ""]
+    out += plain_table(pairs)
     for s in samples:
         out += ["", f"[{kind(s).replace('→', '->')}] {one_line(prompt(s['problem']), 90)}"]
         out += [f"  expected: {one_line(str(s['answer']), 80)}"] if s.get("answer") is not None else []
@@ -140,12 +164,16 @@ def _lines(side: Mapping[str, Any]) -> list[str]:
 
 
 def _rich(
-    console: Console, pairs: Sequence[Comparison], samples: Sequence[Mapping[str, Any]], where: str
+    console: Console,
+    pairs: Sequence[Comparison],
+    samples: Sequence[Mapping[str, Any]],
+    where: str,
+    told: Story | None = None,
 ) -> list[RenderableType]:
-    out: list[RenderableType] = [Text(_lead(pairs)), Text("")] if _lead(pairs) else []
+    out: list[RenderableType] = [x for t in _paragraphs(pairs, told) for x in (Text(t), Text(""))]
     out += [rich_table(pair) for pair in pairs]
     if pairs:
-        out.append(Text(NOTE, style="dim"))
+        out.append(Text(note(pairs), style="dim"))
     width = max(30, (console.width - 2) // 2)
     for s in samples:
         name = kind(s)

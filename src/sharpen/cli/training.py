@@ -161,5 +161,5 @@ def _finish(args: argparse.Namespace, start: Callable[[Watcher], Run]) -> int:
         return 0
     for finding in run.findings:
         screen.message(f"{finding.severity}: {finding.text}")
-    show_results(console, evaluation, run.samples, where=str(run.path))
+    show_results(console, evaluation, run.samples, where=str(run.path), told=run.story)
     return 0

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Literal
 
-from sharpen.evaluation import CEILING, Evaluation, change, percent, shown, widest
+from sharpen.evaluation import CEILING, Change, Evaluation, moved, percent, shown, widest
 from sharpen.run.remedies import Known, either
 from sharpen.run.thresholds import (
     AGREEMENT,
@@ -284,7 +284,7 @@ def _compare(t: Trends, s: Known, before: Evaluations, after: Evaluations) -> li
     if split is None:
         return []
     a, b, out = before[split], after[split], []
-    move = change(a.accuracy, b.accuracy)
+    move = _way(a, b, "accuracy")
     if move == "down":
         text = (
             f"On the split {split} the share of right answers fell from {shown(a.accuracy)} to {shown(b.accuracy)}. "
@@ -292,7 +292,7 @@ def _compare(t: Trends, s: Known, before: Evaluations, after: Evaluations) -> li
         )
         out.append(Finding("warning", "The model got worse", text))
     k = widest(a, b)
-    if move == "up" and k is not None and change(a.pass_at[k], b.pass_at[k]) == "down":
+    if move == "up" and k is not None and _way(a, b, f"pass@{k}") == "down":
         text = (
             f"On the split {split} the share of right answers rose from {shown(a.accuracy)} to {shown(b.accuracy)}, "
             f"but pass@{k} fell from {shown(a.pass_at[k])} to {shown(b.pass_at[k])}: answers became surer, and some "
@@ -310,11 +310,17 @@ def _compare(t: Trends, s: Known, before: Evaluations, after: Evaluations) -> li
     return out
 
 
+def _way(before: Evaluation, after: Evaluation, measure: str) -> Change:
+    move = moved(before, after, measure)
+    return "unclear" if move is None else move.change
+
+
 def _train_gain(t: Trends, before: Evaluations, after: Evaluations) -> tuple[float, float] | None:
     """Levels of the share solved in training, by evaluation where there is one, if it rose enough; else None."""
     if "train" in before and "train" in after:
         a, b = before["train"].accuracy, after["train"].accuracy
-        return (a.mean, b.mean) if change(a, b) == "up" and b.mean - a.mean >= TRAIN_GAIN else None
+        sure = _way(before["train"], after["train"], "accuracy") == "up"
+        return (a.mean, b.mean) if sure and b.mean - a.mean >= TRAIN_GAIN else None
     span = t.span("solved")
     return span if span is not None and span[1] - span[0] >= TRAIN_GAIN else None
 

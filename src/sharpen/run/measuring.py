@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from sharpen.evaluate import evaluate
 from sharpen.loop import Trainer
 from sharpen.run.directory import RunDir
+from sharpen.run.samples import KINDS, kind
 from sharpen.run.setup import Setup, Watcher
 from sharpen.types import Trace
 
@@ -14,7 +16,10 @@ KS = (1, 4, 16)
 """The k of pass@k, as far as there are so many samples."""
 
 SHOWN = 6
-"""Problems of a split whose greedy answers are kept."""
+"""The first problems of a split, whose greedy answers are kept whatever became of them."""
+
+CHANGED = 6
+"""Of each kind, greedy answers of a split that are kept because they changed."""
 
 
 class Results:
@@ -29,7 +34,11 @@ class Results:
         return when in self.data["done"]
 
     def add(self, when: str, trainer: Trainer, setup: Setup, watcher: Watcher) -> None:
-        """Measure the policy on every split but the trained one, and keep what it said on a few problems."""
+        """Measure the policy on every split but the trained one, and keep what it said.
+
+        Before training that is every greedy answer, for nobody knows yet which will change; afterwards those of the
+        first problems, and some of those that changed to right and to wrong.
+        """
         task = trainer.ctx.task
         splits = [s for s in task.splits if s != "train"] or list(task.splits)
         if setup.eval_problems:
@@ -50,12 +59,23 @@ class Results:
         self.run.write_evaluation(self.data)
 
     def _show(self, when: str, split: str, traces: list[list[Trace]]) -> None:
-        known = {(s["split"], s["key"]): s for s in self.data["samples"]}
-        for greedy, *_ in traces[:SHOWN]:
+        others = [s for s in self.data["samples"] if s["split"] != split]
+        known = {s["key"]: s for s in self.data["samples"] if s["split"] == split}
+        for i, (greedy, *_) in enumerate(traces):
             p = greedy.problem
-            sample = known.get((split, p.key))
-            if sample is None:
+            if p.key not in known and (when == "before" or i < SHOWN):
                 prompt = p.prompt if isinstance(p.prompt, str) else "\n".join(m["content"] for m in p.prompt)
-                sample = {"split": split, "key": p.key, "problem": prompt, "answer": str(p.answer)}
-                self.data["samples"].append(sample)
-            sample[when] = {"text": greedy.text, "solved": bool(greedy.solved)}
+                known[p.key] = {"split": split, "key": p.key, "problem": prompt, "answer": str(p.answer)}
+            if p.key in known:
+                known[p.key][when] = {"text": greedy.text, "solved": bool(greedy.solved)}
+        self.data["samples"] = others + (chosen(list(known.values())) if when == "after" else list(known.values()))
+
+
+def chosen(samples: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The first `SHOWN` samples of a split, of the rest `CHANGED` that turned right and `CHANGED` that turned wrong.
+
+    In the order of the problems.
+    """
+    rest = samples[SHOWN:]
+    kept = [x for name in KINDS[:2] for x in [s for s in rest if kind(s) == name][:CHANGED]]
+    return [*samples[:SHOWN], *(s for s in rest if any(s is k for k in kept))]

@@ -12,13 +12,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sharpen.evaluation import NAMES, Comparison, Interval, change, comparisons, percent, verdict
-from sharpen.run.charts import Series, chart, intervals, number
+from sharpen.evaluation import Comparison, comparisons
+from sharpen.run.charts import Series, chart, number
 from sharpen.run.diagnose import Finding
+from sharpen.run.evaluation_html import calibration, counts, evaluation
 from sharpen.run.files import replace, writing
 from sharpen.run.html import Child, Html, fold, join, table, tag
 from sharpen.run.rollouts_html import rollout, sample
-from sharpen.run.samples import sorted_samples
+from sharpen.run.samples import kind, shown
+from sharpen.run.spending import last_cost, seconds, spaced
+from sharpen.run.story import Story, story, tight
 from sharpen.run.style import STYLE
 from sharpen.run.trends import Entry, names, series
 
@@ -52,7 +55,8 @@ class ReportData:
     """What a report is made of, all of it plain data.
 
     `history` holds `{"step", "metrics", "cost"}` per iteration, costs counted from the start of the run. `evaluation`
-    is `{split: {"before": E, "after": E}}` with E as `Evaluation.to_plain` writes it. A sample is `{"problem",
+    is `{split: {"before": E, "after": E}}` with E as `Evaluation.to_plain` writes it. `timing` holds the seconds of
+    iterations as `timing.jsonl` does. A sample is `{"problem",
     "answer"?, "split"?, "before": {"text", "solved"}, "after": {...}}`. A rollout group is `{"step", "problem",
     "answer"?, "traces": [{"segments": [{"role", "text", "trainable"?, "by"?, "credit"?, "tokens"?: [{"text",
     "credit"}]}], "rewards": {name: value}, "reward"?, "solved"?, "end"?}]}`. `commands` are shell lines by what they do
@@ -68,6 +72,7 @@ class ReportData:
     samples: Sequence[Mapping[str, Any]] = ()
     rollouts: Sequence[Mapping[str, Any]] = ()
     commands: Mapping[str, str] = field(default_factory=dict)
+    timing: Sequence[Mapping[str, Any]] = ()
 
 
 def write_report(path: Path, data: ReportData) -> None:
@@ -90,72 +95,41 @@ def page(data: ReportData) -> str:
     )
     nav = tag("nav", [tag("a", name, href=f"#{anchor}") for anchor, name, _ in sections], aria_label="Sections")
     body = [tag("section", tag("h2", name), content, id=anchor) for anchor, name, content in sections]
-    top = tag("header", tag("h1", data.title), tag("p", verdict(pairs).replace(" %", "\u00a0%"), class_="verdict"), nav)
+    told = story(pairs, data.history, data.timing, data.findings)
+    top = tag("header", tag("h1", data.title), tag("p", told.headline, class_="verdict"), _story(told), nav)
     return "<!doctype html>\n" + tag("html", head, tag("body", tag("main", top, body)), lang="en").text + "\n"
 
 
+def _story(told: Story) -> Html:
+    rows = [
+        join(tag("dt", a.question, class_=a.tone), tag("dd", [tag("p", tight(line)) for line in a.text.split("\n")]))
+        for a in told.answers
+    ]
+    return tag("dl", rows, class_="story") if rows else Html("")
+
+
 def _sections(data: ReportData, pairs: Sequence[Comparison]) -> list[tuple[str, str, Html]]:
-    samples = [sample(s) for s in sorted_samples(data.samples)[:SAMPLES_MOST]]
+    kept = shown(data.samples, SAMPLES_MOST)
+    first = {kind(s): i for i, s in reversed([*enumerate(kept)])}
+    samples = [sample(s, open_=i in first.values()) for i, s in enumerate(kept)]
     rollouts = [rollout(r, open_=k == 0) for k, r in enumerate(data.rollouts[-ROLLOUTS_MOST:])]
     return [
-        ("evaluation", "Evaluation", _evaluation(pairs)),
+        ("evaluation", "Evaluation", evaluation(pairs)),
+        ("calibration", "Calibration", calibration(pairs)),
+        ("solutions", "Solutions before and after", join(counts(pairs), samples) if samples else Html("")),
         ("findings", "Findings", join([_finding(f) for f in data.findings]) if data.findings else _healthy(data)),
         ("curves", "Curves", _curves(data.history)),
-        ("solutions", "Solutions before and after", join(samples)),
+        ("cost", "Cost", _cost(data.history, data.timing)),
         ("rollouts", "Rollouts", join(_legend(), rollouts) if rollouts else Html("")),
-        ("cost", "Cost", _cost(data.history)),
         ("recipe", "Recipe", tag("pre", data.composition) if data.composition else Html("")),
         ("run", "How to repeat it", join([join(tag("h3", k), tag("pre", v)) for k, v in data.commands.items()])),
         ("manifest", "Manifest and versions", _manifest(data.manifest)),
     ]
 
 
-def _evaluation(pairs: Sequence[Comparison]) -> Html:
-    if not pairs:
-        return Html("")
-    head = ("measure", "before", "after", "change", "0 to 100 %")
-    tables = []
-    for p in pairs:
-        rows: list[list[Child]] = [[n, _share(a), _share(b), _change(a, b), intervals(a, b)] for n, a, b in p.rows()]
-        lengths = [None if e is None else e.length for e in (p.before, p.after)]
-        if any(x is not None for x in lengths):
-            rows.append(["length", *("–" if x is None else f"{x:.0f}" for x in lengths), "", ""])
-        for name, a, b in p.means():
-            rows.append([name, *("–" if x is None else f"{x:.3f}" for x in (a, b)), "", ""])
-        tables.append(join(tag("h3", _named(p.split)), table(head, rows, f"Evaluation on the split {p.split}")))
-    sizes = ", ".join(
-        f"{p.split} {e.problems} problems with {e.samples} samples each"
-        for p in pairs
-        if (e := p.after or p.before) is not None
-    )
-    note = (
-        f"Shares with 95 % intervals; {sizes}. A change is coloured when the two intervals do not overlap. The bars "
-        f"show before (hollow) and after (filled) from 0 to 100 %."
-    )
-    return join(tables, tag("p", note, class_="soft"))
-
-
-def _named(split: str) -> str:
-    return f"{split}: {NAMES[split]}" if split in NAMES else split
-
-
 def _coded(text: str) -> Html:
     """Text whose parts between backticks are code."""
     return join([tag("code", part) if k % 2 else join(part) for k, part in enumerate(text.split("`"))])
-
-
-def _share(x: Interval | None) -> Child:
-    if x is None:
-        return "–"
-    return join(f"{percent(x.mean)} ", tag("span", f"{100 * x.low:.1f} – {100 * x.high:.1f}", class_="soft"))
-
-
-def _change(a: Interval | None, b: Interval | None) -> Child:
-    if a is None or b is None:
-        return "–"
-    move = change(a, b)
-    mark = {"up": " ▲", "down": " ▼", "unclear": ""}[move]
-    return tag("span", f"{100 * (b.mean - a.mean):+.1f}{mark}", class_=move)
 
 
 def _finding(f: Finding) -> Html:
@@ -201,12 +175,15 @@ def _legend() -> Html:
     return join(tag("p", note, class_="soft"), tag("p", roles))
 
 
-def _cost(history: Sequence[Entry]) -> Html:
-    last: Mapping[str, Any] = next((e["cost"] for e in reversed(history) if e.get("cost")), {})
+def _cost(history: Sequence[Entry], timing: Sequence[Mapping[str, Any]]) -> Html:
     rows = [
-        (name.replace("_", " "), f"{value:,.0f}".replace(",", " "), number(value / len(history)))
-        for name, value in last.items()
+        (name.replace("_", " "), spaced(value), number(value / len(history)))
+        for name, value in last_cost(history).items()
         if isinstance(value, (int, float))
+    ]
+    rows += [
+        ("seconds" if name == "all" else f"seconds {name}", f"{value:.1f}", number(value / len(timing)))
+        for name, value in seconds(timing).items()
     ]
     return table(("spent", "in all", "an iteration"), rows, "Cost") if rows else Html("")
 

@@ -14,14 +14,14 @@ ROLES = frozenset({"system", "user", "assistant", "tool"})
 """Roles with a colour of their own; the rest share one."""
 
 
-def sample(entry: Mapping[str, Any]) -> Html:
-    """One problem solved before and after training, side by side."""
+def sample(entry: Mapping[str, Any], open_: bool = True) -> Html:
+    """One problem solved before and after training, side by side; open where the answer changed, if it may be."""
     name = kind(entry)
     tone = {KINDS[0]: "yes", KINDS[1]: "no"}.get(name, "")
     split = f"{entry['split']} · " if entry.get("split") else ""
     title = join(tag("span", name, class_=f"badge {tone}".strip()), split + one_line(prompt(entry["problem"]), 120))
     sides = [_side(word, entry.get(word) or {}) for word in ("before", "after")]
-    return fold(title, *_problem(entry), tag("div", sides, class_="sides"), open_=name in KINDS[:2])
+    return fold(title, *_problem(entry), tag("div", sides, class_="sides"), open_=open_ and name in KINDS[:2])
 
 
 def _side(word: str, side: Mapping[str, Any]) -> Html:

@@ -30,6 +30,16 @@ def sorted_samples(samples: Sequence[Mapping[str, Any]]) -> list[Mapping[str, An
     return out + [s for name in KINDS[2:] for s in bins[name]]
 
 
+def shown(samples: Sequence[Mapping[str, Any]], most: int) -> list[Mapping[str, Any]]:
+    """About `most` samples, the same number of each split, as `sorted_samples` orders them.
+
+    At least three of a split, so that a gain and a loss are among them where there are both.
+    """
+    splits = list(dict.fromkeys(s.get("split") for s in samples))
+    each = max(3, most // max(1, len(splits)))
+    return [s for split in splits for s in sorted_samples([s for s in samples if s.get("split") == split])[:each]]
+
+
 def prompt(problem: Any) -> str:
     """A problem as text: a string as it is, messages one after another with their roles."""
     if isinstance(problem, str):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,18 +11,21 @@ from typing import Any
 
 from sharpen.actor.engine.choose import ready
 from sharpen.errors import SharpenError
-from sharpen.evaluation import Evaluation
+from sharpen.evaluation import Comparison, Evaluation
 from sharpen.loop import Trainer
 from sharpen.parallel.group import joined
 from sharpen.parallel.world import World
 from sharpen.recipe import Method
+from sharpen.run.card import run_card
 from sharpen.run.diagnose import Finding
 from sharpen.run.directory import RunDir
 from sharpen.run.ending import Stopped, again, remembered, stoppable
+from sharpen.run.frames import evaluations_frame, history_frame, rollouts_frame
 from sharpen.run.measuring import Results
 from sharpen.run.onlooker import Onlooker
 from sharpen.run.origin import complete, same_recipe, told
 from sharpen.run.setup import Setup, Silent, Watcher, open_policy, open_task, serving
+from sharpen.run.story import Story, story
 from sharpen.run.telling import findings, tell
 from sharpen.run.trackers import Tracker, tracker
 
@@ -42,6 +45,38 @@ class Run:
     evaluation: dict[str, dict[str, Evaluation]]
     samples: list[dict[str, Any]]
     findings: list[Finding]
+
+    @property
+    def story(self) -> Story:
+        """Whether it learned, whether it widened or only sharpened, what it cost, and what else the report answers."""
+        return story(self._pairs(), self.history, RunDir(self.path).read_timing(), self.findings)
+
+    def to_pandas(self) -> Any:
+        """The history, one row an iteration: see `sharpen.run.frames.history_frame`. SharpenError without pandas."""
+        return history_frame(self.history, RunDir(self.path).read_timing())
+
+    def rollouts_to_pandas(self, steps: Collection[int] | None = None, segments: bool = False) -> Any:
+        """The kept traces, one row each: see `sharpen.run.frames.rollouts_frame`. SharpenError without pandas."""
+        return rollouts_frame(self.path, steps, segments)
+
+    def evaluation_to_pandas(self) -> Any:
+        """The measures by split, time and name, with `low`, `mean` and `high`. SharpenError without pandas."""
+        found: dict[tuple[str, ...], Evaluation] = {
+            (split, when): e for split, times in self.evaluation.items() for when, e in times.items()
+        }
+        return evaluations_frame(found, ("split", "when"))
+
+    def __repr__(self) -> str:
+        return f"Run({self.recipe!r}, {len(self.history)} iterations, {str(self.path)!r})"
+
+    def _pairs(self) -> list[Comparison]:
+        return [Comparison(s, times.get("before"), times.get("after")) for s, times in self.evaluation.items()]
+
+    def _repr_html_(self) -> str:
+        where = str(self.path / "report.html")
+        return run_card(
+            f"{self.recipe}, {len(self.history)} iterations", self.story, self._pairs(), self.history, where
+        )
 
 
 def train(
@@ -144,7 +179,7 @@ def iterate(trainer: Trainer, run: RunDir, setup: Setup, watcher: Watcher, track
                 seconds = time.perf_counter() - start
                 speed = (trainer.ctx.cost.generated_tokens - before) / max(seconds, 1e-9)
                 run.append_metrics(done.step, done.metrics, done.cost)
-                timing = {"seconds": seconds, "tokens_per_second": speed}
+                timing = {"seconds": seconds, "tokens_per_second": speed, "collecting": trainer.collecting}
                 if trainer.ahead:
                     timing["waited"] = trainer.ahead.waited
                 run.append_timing(done.step, timing)

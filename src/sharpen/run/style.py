@@ -22,8 +22,17 @@ h3 { font-size: 1rem; margin: 1.1rem 0 .4rem; }
 code { font: .9em ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mono", monospace; white-space: nowrap;
   background: var(--grid); border-radius: 4px; padding: .05rem .3rem; }
 p { max-width: 68ch; margin: .5rem 0; }
-.verdict { font-size: 1.08rem; background: var(--box); border: 1px solid var(--edge); border-left: 5px solid var(--s0);
+.verdict { font-size: 1.12rem; font-weight: 600; background: var(--box); border: 1px solid var(--edge);
+  border-left: 5px solid var(--s0);
   padding: .9rem 1.1rem; max-width: none; border-radius: 6px; }
+.story { display: grid; grid-template-columns: minmax(9rem, 13rem) 1fr; margin: .9rem 0; background: var(--box);
+  border: 1px solid var(--edge); border-radius: 6px; padding: .3rem 1.1rem .5rem; }
+.story dt { font-weight: 650; padding: .45rem 1.2rem .45rem 0; border-top: 1px solid var(--grid); }
+.story dd { margin: 0; padding: .45rem 0; border-top: 1px solid var(--grid); }
+.story p { margin: 0 0 .25rem; max-width: none; }
+.story dt:first-of-type, .story dd:first-of-type { border-top: 0; }
+.story dt.up::before { content: "▲ "; color: var(--good); } .story dt.down::before { content: "▼ "; color: var(--bad); }
+.story dt.up, .story dt.down, .story dt.unclear { color: inherit; }
 .soft, .about { color: var(--soft); font-size: .88rem; }
 nav { display: flex; flex-wrap: wrap; gap: .2rem 1.1rem; margin: .8rem 0; font-size: .92rem; }
 a { color: var(--s0); }
@@ -49,6 +58,11 @@ i.s3 { background: var(--s3); } i.s4 { background: var(--s4); } i.s5 { backgroun
 .hit { fill: transparent; } .hit:hover { fill: var(--soft); opacity: .15; }
 .dot { fill: var(--box); stroke-width: 2; }
 .bar { stroke-width: 3; stroke-linecap: round; } .bar.before { stroke: var(--soft); } .bar.after { stroke: var(--s0); }
+.band { stroke: none; opacity: .16; } .band.before { fill: var(--soft); } .band.after { fill: var(--s0); }
+.side { fill: none; stroke-width: 2; stroke-linejoin: round; } .side.before { stroke: var(--soft); }
+.side.after { stroke: var(--s0); } .side.thin { stroke-width: 1; opacity: .6; }
+.diagonal { stroke: var(--soft); stroke-dasharray: 3 4; }
+i.before { background: var(--soft); } i.after { background: var(--s0); }
 .mark.before { fill: var(--box); stroke: var(--soft); stroke-width: 2; } .mark.after { fill: var(--s0); }
 .charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 19.5rem), 1fr)); gap: .9rem; }
 figure { margin: 0; background: var(--box); border: 1px solid var(--edge); border-radius: 6px;
@@ -76,7 +90,8 @@ pre { background: var(--page); border: 1px solid var(--edge); border-radius: 5px
 .sides { display: grid; grid-template-columns: 1fr 1fr; gap: .8rem; } .sides > div { min-width: 0; }
 .sides h4 { margin: .4rem 0 0; font-size: .88rem; }
 @media (max-width: 40rem) { .sides { grid-template-columns: 1fr; } main { padding: 1rem .7rem 3rem; }
-h1 { font-size: 1.4rem; }
+  h1 { font-size: 1.4rem; } .story { grid-template-columns: 1fr; padding: .3rem .8rem .5rem; }
+  .story dt { padding-bottom: 0; } .story dd { border-top: 0; padding-top: .1rem; }
   th, td { padding: .3rem .45rem; } td .soft { display: block; } }
 .badge { display: inline-block; font-size: .8rem; border-radius: 1rem; padding: .05rem .55rem; margin: 0 .35rem .2rem 0;
   background: var(--user); white-space: nowrap; } .badge.yes { background: var(--goodbg); color: var(--good); }

@@ -60,6 +60,7 @@ def tell(run: RunDir, found: list[Finding]) -> Path:
             manifest=m,
             composition=m["composition"],
             history=run.read_metrics(),
+            timing=run.read_timing(),
             evaluation=evaluation["splits"],
             findings=found,
             samples=evaluation["samples"],
