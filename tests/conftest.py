@@ -1,9 +1,14 @@
-"""What all tests share: what the processes of a run handed each other is gone at its end."""
+"""What all tests share: what the processes of a run handed each other is gone at its end, and processes that begin in
+another folder find the same library.
+"""
 
 import os
 import shutil
 
 from benches import shared
+
+if "PYTHONPATH" in os.environ:
+    os.environ["PYTHONPATH"] = os.pathsep.join(map(os.path.abspath, os.environ["PYTHONPATH"].split(os.pathsep)))
 
 
 def pytest_sessionfinish(session):

@@ -14,6 +14,7 @@ from sharpen.actor.engine.base import Engine
 from sharpen.actor.engine.local import LocalEngine
 from sharpen.actor.engine.proof import fingerprints
 from sharpen.ahead import catch_up, prove, stages_ahead
+from sharpen.budget import Budget
 from sharpen.errors import SharpenError
 from sharpen.loop import Trainer
 from sharpen.overrides import override
@@ -64,10 +65,10 @@ class Copying(Engine):
 GRPO = override(recipe("grpo"), ("Loop.problems=4", "Loop.iterations=6", "Sample.n=4", "AdamW.lr=0.01"))
 
 
-def trainer(ahead, method=GRPO, seed=0, **setup):
+def trainer(ahead, method=GRPO, seed=0, budget=None, **setup):
     actor = nano_actor(**setup)
     actor.serve(Copying(actor))
-    return Trainer(method, Even(), actor, seed=seed, ahead=ahead)
+    return Trainer(method, Even(), actor, seed=seed, ahead=ahead, budget=budget)
 
 
 def steps(t, n):
@@ -99,6 +100,24 @@ def test_samples_of_an_iteration_are_those_of_the_policy_as_it_was_that_many_ite
     gaps = [i.metrics["engine/gap"] for i in told]
     assert gaps[0] < 1e-6
     assert all(g > 1e-3 for g in gaps[1:])
+
+
+def test_with_a_budget_the_last_iteration_is_not_known_before():
+    spend = Budget("iterations", 8)  # of six that the recipe asks for
+    whole, cut = trainer(2, budget=spend), trainer(2, budget=spend)
+    told, weights = steps(whole, 8)
+    assert whole.done
+    whole.rest()
+    steps(cut, 5)
+    tree, tensors = encode(cut.state())
+    cut.rest()
+    again = trainer(2, seed=7, budget=spend)
+    again.load(decode(tree, {k: v.clone() for k, v in tensors.items()}))
+    rest, ends = steps(again, 3)
+    again.rest()
+    assert again.done
+    assert words(rest) == words(told[5:])
+    assert weights_equal(ends[-1], weights[-1])
 
 
 def test_without_a_bound_the_trainer_draws_itself():

@@ -95,7 +95,7 @@ def test_what_cannot_be_is_refused(tmp_path):
 def test_importing_is_light_and_the_module_runs():
     code = "import sys, sharpen; print('torch' in sys.modules, sharpen.__version__, dir(sharpen))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "False 0.1.0 ['__version__', 'find_recipe', 'measure', 'train']\n"
+    assert done.stdout == "False 0.1.0 ['__version__', 'compare', 'find_recipe', 'measure', 'train']\n"
     done = subprocess.run([sys.executable, "-m", "sharpen", "--version"], capture_output=True, text=True, check=True)
     assert done.stdout == "sharpen 0.1.0\n"
     with pytest.raises(AttributeError, match="no attribute 'trian'"):

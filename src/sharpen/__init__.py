@@ -14,15 +14,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "find_recipe", "measure", "train"]
+__all__ = ["__version__", "compare", "find_recipe", "measure", "train"]
 
 if TYPE_CHECKING:
-    from sharpen.api import find_recipe, measure, train
+    from sharpen.api import compare, find_recipe, measure, train
 
 
 def __getattr__(name: str) -> Any:
     # torch and transformers take seconds to import, so that waits until something is asked for
-    if name in ("train", "measure", "find_recipe"):
+    if name in __all__:
         from sharpen import api
 
         return getattr(api, name)

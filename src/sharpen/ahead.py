@@ -112,7 +112,8 @@ class Ahead:
         `waited` is the time this took in seconds, which the updates were idle.
         """
         last = ctx.start + self.recipe.loop.iterations - 1
-        while self.next <= min(ctx.step + self.bound, last):
+        ends = ctx.share is None  # a run with a budget does not know its last iteration
+        while self.next <= (min(ctx.step + self.bound, last) if ends else ctx.step + self.bound):
             self._begin(ctx)
         start = time.perf_counter()
         done = self._finished(self._jobs.popleft())
@@ -188,7 +189,7 @@ class Apart(Ctx):
 
     def __init__(self, ctx: Ctx, step: int, policy: LanguageActor, seed: int) -> None:
         super().__init__(ctx.recipe, ctx.task, _Only("actor", policy=policy), seed, ctx.micro_tokens)
-        self.step, self.start = step, ctx.start
+        self.step, self.start, self.share = step, ctx.start, ctx.share
         self.knobs, self.last = _Still(recipe=ctx.recipe, of=ctx.knobs), dict(ctx.last)
         self.stores = _Only("store")  # type: ignore[assignment]
         self.seen: list[list[Group]] = []

@@ -1,4 +1,4 @@
-"""The commands `train` and `eval` as functions: the same work, the same options by the same names."""
+"""The commands `train`, `eval` and `compare` as functions: the same work, the same options by the same names."""
 
 from __future__ import annotations
 
@@ -19,18 +19,28 @@ from sharpen.run.card import measures_card
 from sharpen.run.directory import RunDir
 from sharpen.run.frames import evaluations_frame
 from sharpen.run.manifest import describe
+from sharpen.run.naming import default_out
 from sharpen.run.setup import (
     Setup,
     Watcher,
-    default_out,
     open_policy,
     open_task,
     serving,
     setup_from,
     setup_to_measure,
 )
+from sharpen.study import Compared, Study, compared, entries
 
-__all__ = ["Measures", "ModelOptions", "RunOptions", "find_recipe", "measure", "train"]
+__all__ = [
+    "Compared",
+    "Measures",
+    "ModelOptions",
+    "RunOptions",
+    "compare",
+    "find_recipe",
+    "measure",
+    "train",
+]
 
 
 class ModelOptions(TypedDict, total=False):
@@ -61,6 +71,26 @@ class RunOptions(ModelOptions, total=False):
     engine: str
     workers: int
     ahead: int
+    budget: str
+    measure_every: float
+    measure_problems: int
+    measure_samples: int
+
+
+class CompareOptions(ModelOptions, total=False):
+    """What every run of a study is given besides."""
+
+    task_set: Mapping[str, Any]
+    reward: str
+    micro_tokens: int
+    eval_problems: int
+    eval_samples: int
+    checkpoint_every: int
+    rollouts_every: int
+    rollout_groups: int
+    measure_every: float
+    measure_problems: int
+    measure_samples: int
 
 
 class Measures(dict[str, Evaluation]):
@@ -99,8 +129,48 @@ def train(
     if resume:
         return _resumed(recipe, out, set, watcher)
     chosen = override(recipe if not isinstance(recipe, str) else find_recipe(recipe), set)
+    setup = _setup(task, model, seed, options)
+    # a recipe given as an object has no name to find it by again; its values stand in the manifest
+    own = not isinstance(recipe, str)
+    origin = {"recipe": None if own else recipe, "set": [] if own else list(set)}
+    return session.train(chosen, setup, Path(out or default_out(chosen, setup)), watcher=watcher, origin=origin)
+
+
+def compare(
+    recipes: Sequence[str | Method],
+    tasks: str | Sequence[str] = ("chain",),
+    seeds: int = 5,
+    budget: str = "100-iterations",
+    out: str | Path = "compare",
+    model: str | Path = "nano",
+    *,
+    set: Sequence[str] = (),
+    target: float | None = None,
+    jobs: int = 0,
+    watcher: Watcher | None = None,
+    **options: Unpack[CompareOptions],
+) -> Compared:
+    """`sharpen compare`: every recipe on every task at seeds 0 to `seeds` - 1, until the same budget is spent.
+
+    `set` changes all recipes (`PART.FIELD=VALUE`) or one (`NAME:PART.FIELD=VALUE`), `target` is the accuracy whose cost
+    is told, `jobs` processes run at once (0: one a core). What lies finished in `out` is not made again. Recipes given
+    as objects must be made of what other processes can import.
+
+    Raises SharpenError for whatever the caller can mend, `sharpen.run.session.Stopped` after Ctrl-C; a run that fails
+    is told in `results["errors"]`.
+    """
+    _refuse_unknown("compare", options, CompareOptions)
+    if jobs < 0:
+        raise SharpenError(f"jobs={jobs} must be 0 (one a core) or more.")
+    names = (tasks,) if isinstance(tasks, str) else tuple(tasks)
+    setup = _setup(names[0] if names else "chain", model, 0, options)
+    study = Study(entries(recipes, set), names, seeds, budget, setup, target)
+    return compared(study, Path(out), jobs=jobs, watcher=watcher)
+
+
+def _setup(task: str, model: str | Path, seed: int, options: Mapping[str, Any]) -> Setup:
     given: dict[str, Any] = dict(options)
-    setup = Setup(
+    return Setup(
         task=task,
         task_options=given.pop("task_set", {}),
         model=str(model),
@@ -109,10 +179,6 @@ def train(
         model_setup=ModelSetup(**{n: given.pop(n) for n in list(given) if n in ModelOptions.__annotations__}),
         **given,
     )
-    # a recipe given as an object has no name to find it by again; its values stand in the manifest
-    own = not isinstance(recipe, str)
-    origin = {"recipe": None if own else recipe, "set": [] if own else list(set)}
-    return session.train(chosen, setup, Path(out or default_out(chosen, setup)), watcher=watcher, origin=origin)
 
 
 def _resumed(recipe: str | Method, out: str | Path | None, set: Sequence[str], watcher: Watcher | None) -> session.Run:

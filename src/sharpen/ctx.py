@@ -57,7 +57,8 @@ class Ctx:
     `knobs` are numbers that one part turns for another, `stores` are named lists of problems or groups that stages
     fill and sources draw from, `step` counts iterations from a program's first recipe on and `start` is where this one
     began, `last` are the metrics of the iteration before, `touched` names the actors whose
-    weights an update has changed in this iteration, `world` is the processes that make the run.
+    weights an update has changed in this iteration, `world` is the processes that make the run, `share` is how much of
+    its budget a recipe had spent when the iteration began (None where iterations are counted).
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class Ctx:
         self.world = world
         self.step = 0
         self.start = 0
+        self.share: float | None = None
         self.rng = random.Random(seed)
         self.gen = torch.Generator().manual_seed(seed)
         self.metrics = Metrics()
@@ -104,6 +106,8 @@ class Ctx:
     @property
     def progress(self) -> float:
         """How much of the run is done, 0 to 1: what schedules are functions of."""
+        if self.share is not None:
+            return self.share
         return (self.step - self.start) / max(1, self.recipe.loop.iterations)
 
     def address(self, part: Part) -> str:

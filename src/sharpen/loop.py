@@ -15,6 +15,7 @@ from sharpen.actor.base import Actor
 from sharpen.actor.text import TextActor
 from sharpen.actor.value import ValueActor
 from sharpen.ahead import Ahead, stages_ahead
+from sharpen.budget import Budget, Meter
 from sharpen.cost import Cost
 from sharpen.ctx import Ctx
 from sharpen.errors import SharpenError
@@ -41,7 +42,8 @@ class Trainer:
 
     With a policy that several processes share (`sharpen.parallel`) each of them has a Trainer, and all do the same.
     With `ahead` N samples are drawn while the updates of at most N iterations before are made (`sharpen.ahead`); call
-    `rest` in the end.
+    `rest` in the end. With a `budget` the last recipe goes on until that is spent, however many iterations it asks for,
+    and the others make theirs before; no iteration begins once it is spent.
     """
 
     def __init__(
@@ -53,11 +55,13 @@ class Trainer:
         seed: int = 0,
         micro_tokens: int = 8192,
         ahead: int = 0,
+        budget: Budget | None = None,
     ) -> None:
         self.method = method
         self.phases = recipes_of(method)
         for recipe in self.phases:
             check(recipe, task)
+        self.meter = Meter(budget, self.phases[-1]) if budget else None
         self.bound = ahead
         if ahead and not sum(stages_ahead(recipe) for recipe in self.phases):
             raise SharpenError(
@@ -106,15 +110,40 @@ class Trainer:
             }
 
     @property
+    def spent(self) -> float:
+        """How much of the budget is gone, in its unit; without one, how many iterations are made."""
+        return self.meter.spent(self.ctx.cost, self.ctx.step) if self.meter else float(self.ctx.step)
+
+    @property
+    def amount(self) -> float:
+        """How much there is to spend, in the same unit."""
+        return self.meter.budget.amount if self.meter else float(self.total)
+
+    @property
     def done(self) -> bool:
-        """Whether every iteration has been made."""
-        return self.ctx.step >= self.total
+        """Whether the budget is spent; without one, whether every iteration has been made."""
+        return self.spent >= self.amount
 
     def step(self) -> Iteration:
         """One iteration: draw problems, run the stages, make the updates, show the source what became of them."""
+        start, before = time.process_time(), self.spent
+        made = self._iteration(before)
+        if self.meter:
+            if self.meter.budget.kind == "seconds":
+                # each process has seconds of its own, and all must end together
+                mine = self.meter.seconds + time.process_time() - start
+                self.meter.seconds = max(self.ctx.world.gather(mine))
+            self.meter.watch(before, self.spent, self.recipe.name)
+        return made
+
+    def _iteration(self, spent: float) -> Iteration:
         ctx = self.ctx
-        while ctx.step - ctx.start >= self.recipe.loop.iterations:
+        last = len(self.phases) - 1
+        while ctx.step - ctx.start >= self.recipe.loop.iterations and not (self.meter and self.phase == last):
             self._begin(self.phase + 1)
+            if self.meter:
+                self.meter.began = spent
+        ctx.share = self.meter.share(spent) if self.meter and self.phase == last else None
         recipe = self.recipe
         ctx.touched.clear()
         for name, spec in recipe.actors:
@@ -211,6 +240,7 @@ class Trainer:
             "base": self._base,
             "learners": {x.name: x.state() for x in self.learners},
             "ahead": self.ahead.state() if self.ahead else None,
+            **({"meter": self.meter.state()} if self.meter else {}),
         }
 
     def load(self, state: dict[str, Any]) -> None:
@@ -249,6 +279,8 @@ class Trainer:
             learner.load(state["learners"][learner.name])
         if self.ahead and state.get("ahead"):
             self.ahead.load(state["ahead"])
+        if self.meter and state.get("meter"):
+            self.meter.load(state["meter"])
 
 
 def _digest(ctx: Ctx) -> str:

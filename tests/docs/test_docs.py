@@ -111,6 +111,7 @@ def test_what_is_not_run_has_a_reason():
         "downloads from the hub, and wants a GPU",
         "downloads from the hub",
         "five full runs",
+        "thirty full runs",
     }
 
 

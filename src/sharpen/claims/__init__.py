@@ -4,7 +4,8 @@ A `Claim` is a value: arms, a task, a base policy, a budget, what is measured, a
 others. `run` tests it, `outcomes` says what came out.
 """
 
-from sharpen.claims.base import Arm, Base, Budget, Claim, Comparison, Evaluated
+from sharpen.budget import Budget
+from sharpen.claims.base import Arm, Base, Claim, Comparison, Evaluated
 from sharpen.claims.catalogue import all_claims, claim
 from sharpen.claims.runner import run
 from sharpen.claims.stage import UNTRAINED, Stage

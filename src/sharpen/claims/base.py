@@ -12,6 +12,7 @@ from sharpen.actor.base import Actor
 from sharpen.actor.language import LanguageActor
 from sharpen.actor.load import ModelSetup, load_language
 from sharpen.actor.nano import Nano, nano_base
+from sharpen.budget import Budget
 from sharpen.errors import SharpenError, near
 from sharpen.evaluate import evaluate
 from sharpen.loop import Trainer
@@ -26,31 +27,8 @@ if TYPE_CHECKING:
 Direction = Literal["higher", "lower"]
 """Which way a metric is better."""
 
-Kind = Literal["generated_tokens", "updates", "iterations", "seconds"]
-"""What a budget counts: tokens drawn by any actor, optimiser steps, iterations of the loop, seconds of CPU."""
-
 LEAST_SEEDS = 5
 """Fewer give an interval that shows next to nothing: at three pairs Student's is 2.5 times as wide as at five."""
-
-
-@dataclass(frozen=True)
-class Budget:
-    """What every arm may spend. An iteration that begins within it is finished, so an arm may spend a little more."""
-
-    kind: Kind
-    amount: float
-
-    def __post_init__(self) -> None:
-        if not 0 < self.amount < math.inf:
-            raise SharpenError(
-                f"A budget of {self.amount} {self.kind} buys nothing or has no end; give a number above 0."
-            )
-
-    def text(self, amount: float | None = None) -> str:
-        """An amount (the whole one) with its unit: `60,000 generated tokens`."""
-        x = self.amount if amount is None else amount
-        unit = {"seconds": "seconds of CPU", "updates": "optimiser updates"}.get(self.kind, self.kind.replace("_", " "))
-        return f"{x:,.0f} {unit}"
 
 
 @dataclass(frozen=True)

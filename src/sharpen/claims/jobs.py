@@ -1,39 +1,19 @@
-"""Jobs of a claim in processes of their own: one thread each, nothing shared, ended with the process that wants them.
-
-The processes are forked off a server that has imported the library and computed nothing, so that a job does not pay
-seconds for imports.
-"""
+"""Jobs of a claim: one arm at one seed, and the base that all start from, each in a process of its own."""
 
 from __future__ import annotations
 
 import math
-import multiprocessing
-import os
-import pickle
-import signal
-import threading
 import time
-import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from multiprocessing.connection import Connection, wait
-from multiprocessing.process import BaseProcess
-from pathlib import Path
+from functools import partial
 from typing import Any
 
-import torch
-
+from sharpen import processes
 from sharpen.claims.base import Claim
 from sharpen.claims.stage import Stage
 from sharpen.claims.store import Result, environment, fingerprint
 from sharpen.errors import SharpenError
-
-PRELOADED = (
-    "sharpen.claims.jobs",
-    "transformers.models.auto.modeling_auto",
-    "transformers.models.auto.tokenization_auto",
-    "transformers.models.qwen3.modeling_qwen3",
-)
-"""What the server imports before it forks: all that a job on a nano model needs."""
+from sharpen.processes import Failed, can_be_handed, told
 
 DIGITS = 4
 """Significant digits of the numbers of a curve."""
@@ -78,14 +58,6 @@ def measured(numbers: Mapping[str, float], claim: Claim, arm: str) -> dict[str, 
     return out
 
 
-def told(error: Exception) -> str:
-    """An error in a line, with the place in the code where it is a defect."""
-    if isinstance(error, SharpenError):
-        return " ".join(str(error).split())
-    last = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{type(error).__name__}: {' '.join(str(error).split())} ({Path(last.filename).name}, line {last.lineno})"
-
-
 def columns(curve: Sequence[Mapping[str, float]]) -> dict[str, list[float | None]]:
     """One list a metric, of one entry an iteration."""
     names = dict.fromkeys(name for record in curve for name in record)
@@ -106,103 +78,32 @@ class Pool:
 
     def __init__(self, claim: Claim, size: int) -> None:
         self.claim = claim
-        self.size = size
-        self.running: dict[Connection, tuple[BaseProcess, str, int]] = {}
-        self._server = multiprocessing.get_context("forkserver")
-        self._server.set_forkserver_preload(list(PRELOADED))
-        try:
-            pickle.dumps(claim)
-        except (pickle.PicklingError, AttributeError, TypeError) as error:
-            raise SharpenError(
-                f"Claim {claim.name!r} cannot be handed to another process ({error}). Write its functions and classes "
-                "at the top of a module."
-            ) from error
+        self.pool: processes.Pool[tuple[str, int]] = processes.Pool(size)
+        can_be_handed(claim, f"Claim {claim.name!r}")
 
     def teach(self, watch: Callable[[int, float], None] | None = None) -> None:
         """Make the base where the cache lacks it; `watch(step, loss)` sees it learn."""
-        process, pipe = self._start(_teach, self.claim)
-        try:
-            while True:
-                try:
-                    said = pipe.recv()
-                except EOFError:
-                    process.join()
-                    raise SharpenError(f"The base could not be made: {_ended(process)}.") from None
-                if not isinstance(said, tuple):
-                    break
-                if watch:
-                    watch(*said)
-        finally:
-            process.terminate()
-            process.join()
-        if said:
-            raise SharpenError(said)
+        made = self.pool.alone(partial(_teach, self.claim), (lambda said: watch(*said)) if watch else None)
+        if isinstance(made, Failed):
+            killed = made.text.startswith("its process")
+            raise SharpenError(f"The base could not be made: {made.text}." if killed else made.text)
 
     def results(self, todo: Sequence[tuple[str, int]]) -> Iterator[Result]:
         """The result of each job, in the order in which they end."""
-        left = list(todo)
-        while left or self.running:
-            while left and len(self.running) < self.size:
-                arm, seed = left.pop(0)
-                process, pipe = self._start(_work, self.claim, arm, seed)
-                self.running[pipe] = (process, arm, seed)
-            ready = wait(list(self.running))
-            for pipe in [p for p in self.running if p in ready]:
-                process, arm, seed = self.running[pipe]
-                try:
-                    result = pipe.recv()
-                except EOFError:  # it was killed before it could say anything
-                    process.join()
-                    name = fingerprint(self.claim, self.claim.arm(arm))
-                    result = Result(arm, seed, name, made=environment(), error=f"The job failed: {_ended(process)}.")
-                process.join()
-                del self.running[pipe]
-                yield result
+        for (arm, seed), result in self.pool.results(partial(_work, self.claim), todo):
+            if isinstance(result, Failed):
+                name = fingerprint(self.claim, self.claim.arm(arm))
+                result = Result(arm, seed, name, made=environment(), error=result.text)
+            yield result
 
     def close(self) -> None:
         """End what is running."""
-        for process, _, _ in self.running.values():
-            process.terminate()
-            process.join()
-        self.running.clear()
-
-    def _start(self, target: Callable[..., None], *args: Any) -> tuple[BaseProcess, Connection]:
-        here, there = self._server.Pipe(duplex=False)
-        process = self._server.Process(target=target, args=(there, *args), daemon=True)
-        process.start()
-        there.close()
-        return process, here
+        self.pool.close()
 
 
-def _ended(process: BaseProcess) -> str:
-    code = process.exitcode or 0
-    return f"its process was ended by signal {-code}" if code < 0 else f"its process ended with status {code}"
+def _work(claim: Claim, job: tuple[str, int]) -> Result:
+    return work(claim, *job)
 
 
-def _work(pipe: Connection, claim: Claim, arm: str, seed: int) -> None:
-    _alone()
-    pipe.send(work(claim, arm, seed))
-
-
-def _teach(pipe: Connection, claim: Claim) -> None:
-    _alone()
-    try:
-        claim.base.actor(claim.open_task(), lambda step, loss: pipe.send((step, loss)))
-    except Exception as error:
-        pipe.send(told(error))
-    else:
-        pipe.send("")
-
-
-def _alone() -> None:
-    """One thread; Ctrl-C is the parent's business; and the process ends when the parent does, however that ended."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    torch.set_num_threads(1)
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def follow() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=follow, daemon=True).start()
+def _teach(claim: Claim, say: Callable[[Any], None]) -> None:
+    claim.base.actor(claim.open_task(), lambda step, loss: say((step, loss)))

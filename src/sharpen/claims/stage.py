@@ -41,10 +41,7 @@ class Stage:
     @property
     def spent(self) -> float:
         """How much of the budget is gone, in its own unit."""
-        kind = self.budget.kind
-        if kind == "seconds":
-            return time.process_time() - self._began
-        return float(self.iterations if kind == "iterations" else getattr(self.cost, kind))
+        return self.budget.spent(self.cost, self.iterations, time.process_time() - self._began)
 
     @property
     def left(self) -> float:

@@ -5,13 +5,12 @@ The file is written anew, beside itself and renamed, whenever a job has ended, s
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
 import platform
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ import torch
 
 from sharpen.claims.base import Arm, Claim, bare
 from sharpen.errors import SharpenError
+from sharpen.run import files
 from sharpen.run.compose import compose
 from sharpen.run.files import replace, writing
 from sharpen.run.lines import valid
@@ -149,21 +149,11 @@ def _totals(results: Sequence[Result]) -> dict[str, float]:
     }
 
 
-@contextmanager
-def held(folder: Path, claim: Claim) -> Iterator[None]:
+def held(folder: Path, claim: Claim) -> AbstractContextManager[None]:
     """Be the only process that writes a claim's results. SharpenError where another one does."""
-    place = path(folder, claim).parent
-    with writing("the results", place):
-        place.mkdir(parents=True, exist_ok=True)
-    fd = os.open(place, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise SharpenError(
-                f"Another process is testing the claim {claim.name!r} in {folder}. Wait until it has ended, or choose "
-                "another folder with --dir."
-            ) from error
-        yield
-    finally:
-        os.close(fd)
+    return files.held(
+        path(folder, claim).parent,
+        "the results",
+        f"Another process is testing the claim {claim.name!r} in {folder}. Wait until it has ended, or choose another "
+        "folder with --dir.",
+    )

@@ -20,6 +20,7 @@ COMMANDS = {
     "show": "print a recipe as a composition, with its source and where each default comes from",
     "tasks": "list the tasks and what each gives",
     "check": "validate a task: does its verifier accept solutions and refuse everything else",
+    "compare": "compare methods at equal budget over seeds and tasks, with intervals and curves",
     "claim": "list what papers claim, or test one at toy scale, at equal budget over seeds",
     "export": "write a run's policy as a Hugging Face folder",
 }
@@ -36,7 +37,7 @@ class Parser(argparse.ArgumentParser):
 
 def parser() -> argparse.ArgumentParser:
     """The parser of all commands."""
-    from sharpen.cli import claiming, evaluating, looking, training
+    from sharpen.cli import claiming, comparing, evaluating, looking, training
 
     top = Parser(prog="sharpen", description=__doc__.splitlines()[0], allow_abbrev=False)
     top.add_argument("--version", action="version", version=f"sharpen {__version__}")
@@ -45,7 +46,13 @@ def parser() -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
         sub.add_argument("--json", action="store_true", help="print one JSON document instead of text")
         sub.add_argument("--traceback", action="store_true", help="show where an error arose")
-        module = {"train": training, "eval": evaluating, "export": evaluating, "claim": claiming}.get(name, looking)
+        module = {
+            "train": training,
+            "eval": evaluating,
+            "export": evaluating,
+            "claim": claiming,
+            "compare": comparing,
+        }.get(name, looking)
         getattr(module, f"add_{name}")(sub)
         sub.set_defaults(run=getattr(module, f"run_{name}"), known=sorted(sub._option_string_actions))
     return top

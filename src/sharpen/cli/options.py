@@ -88,8 +88,23 @@ def add_ahead(p: argparse.ArgumentParser) -> None:
 
 def add_run(p: argparse.ArgumentParser) -> None:
     """Seed, limits, what is kept."""
-    fields = {f.name: f for f in dataclasses.fields(Setup)}
     p.add_argument("--seed", type=int, default=0, metavar="N", help="equal seeds give equal runs")
+    p.add_argument(
+        "--budget",
+        default="",
+        metavar="B",
+        help="go on until this is spent, whatever Loop.iterations: 2M-tokens, 200-steps, 50-iterations, 300s",
+    )
+    add_measuring(p, 0.0)
+    add_limits(p)
+    p.add_argument(
+        "--tracker", action="append", default=[], metavar="NAME", help="tensorboard, wandb or trackio, repeatable"
+    )
+
+
+def add_limits(p: argparse.ArgumentParser) -> None:
+    """How much is measured and kept."""
+    fields = {f.name: f for f in dataclasses.fields(Setup)}
     for name, text in {
         "micro_tokens": "padded tokens of one forward pass in training; less saves memory and changes no result",
         "eval_problems": "held-out problems measured before and after (0: none)",
@@ -99,9 +114,23 @@ def add_run(p: argparse.ArgumentParser) -> None:
         "rollout_groups": "groups kept then",
     }.items():
         p.add_argument(f"--{name.replace('_', '-')}", type=int, default=fields[name].default, metavar="N", help=text)
+
+
+def add_measuring(p: argparse.ArgumentParser, every: float) -> None:
+    """How often the policy is measured while it trains, and on what."""
+    fields = {f.name: f for f in dataclasses.fields(Setup)}
     p.add_argument(
-        "--tracker", action="append", default=[], metavar="NAME", help="tensorboard, wandb or trackio, repeatable"
+        "--measure-every",
+        type=float,
+        default=every,
+        metavar="X",
+        help="measure held-out problems while training: a share of the budget below 1, or iterations (0: never)",
     )
+    for name, text in {
+        "measure_problems": "held-out problems measured then",
+        "measure_samples": "samples of each",
+    }.items():
+        p.add_argument(f"--{name.replace('_', '-')}", type=int, default=fields[name].default, metavar="N", help=text)
 
 
 def model_setup(args: argparse.Namespace) -> ModelSetup:
@@ -144,6 +173,10 @@ def setup_of(args: argparse.Namespace) -> Setup:
         engine=args.engine,
         workers=args.workers,
         ahead=args.ahead,
+        budget=args.budget,
+        measure_every=args.measure_every,
+        measure_problems=args.measure_problems,
+        measure_samples=args.measure_samples,
         **reward_options(args),
         **{n: getattr(args, n) for n in names},
     )

@@ -19,13 +19,14 @@ from sharpen.errors import SharpenError
 from sharpen.loop import Trainer
 from sharpen.overrides import override
 from sharpen.parallel.group import joined
-from sharpen.recipe import Method
+from sharpen.recipe import Method, recipes_of
 from sharpen.run.directory import RunDir
 from sharpen.run.manifest import rebuild
+from sharpen.run.naming import default_out
 from sharpen.run.origin import recorded, setup_of_run
 from sharpen.run.plan import plan
 from sharpen.run.session import Run, train
-from sharpen.run.setup import Setup, Silent, Watcher, default_out, open_task, sketch_policy
+from sharpen.run.setup import Setup, Silent, Watcher, open_task, sketch_policy
 
 FREE = ("micro_tokens", "checkpoint_every", "trackers", "reward", "reward_timeout", "reward_workers")
 """What may be changed when a run is resumed: it decides how the work is done, not what is computed."""
@@ -78,16 +79,26 @@ def run_train(args: argparse.Namespace) -> int:
 
 def _explain(args: argparse.Namespace, recipe: Method, setup: Setup) -> int:
     task = open_task(setup)
+    budget = setup.spend()
     trainer = Trainer(
-        recipe, task, sketch_policy(setup, task), seed=setup.seed, micro_tokens=setup.micro_tokens, ahead=setup.ahead
+        recipe,
+        task,
+        sketch_policy(setup, task),
+        seed=setup.seed,
+        micro_tokens=setup.micro_tokens,
+        ahead=setup.ahead,
+        budget=budget,
     )
     plans = plan(trainer)
     if args.json:
         shown = [dataclasses.asdict(p) for p in plans]
-        print(json.dumps({"recipe": recipe.name, "task": task.name, "plan": shown[0] if len(shown) == 1 else shown}))
+        told = {"recipe": recipe.name, "task": task.name, "plan": shown[0] if len(shown) == 1 else shown}
+        print(json.dumps(told | ({"budget": dataclasses.asdict(budget)} if budget else {})))
     else:
         for p in plans:
             print("\n".join([*([f"{p.recipe}:"] if len(plans) > 1 else []), *p.lines()]))
+        if budget:
+            print(f"the budget: {budget.text()}; {recipes_of(recipe)[-1].name} goes on until it is spent")
     return 0
 
 

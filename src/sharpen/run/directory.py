@@ -3,6 +3,8 @@
     manifest.json     what the run is (`sharpen.run.manifest`), written once
     metrics.jsonl     {"step", "metrics", "cost"} an iteration; equal, byte for byte, for a run that was resumed
     timing.jsonl      {"step", ...} seconds and speeds, which differ from run to run
+    curve.jsonl       {"step", "cost", "spent", measures...} of held-out problems while it trained (`--measure-every`);
+                      as metrics.jsonl for a run that was resumed, but its step counts the iterations that were made
     rollouts/         Parquet files (`sharpen.run.rollouts`)
     checkpoints/      `sharpen.run.checkpoint`
     policy/           the model in the format of its ecosystem
@@ -189,11 +191,15 @@ class RunDir:
             self._writer = rollouts.RolloutWriter(self.path / "rollouts")
         self._writer.add(step, groups)
 
+    def append_curve(self, record: Mapping[str, Any]) -> None:
+        """What was measured after `record["step"]` iterations."""
+        lines.append(self.path / "curve.jsonl", lines.valid(record))
+
     def flush(self) -> None:
         """Everything appended so far is on the disk when this returns."""
         if self._writer is not None:
             self._writer.flush()
-        for name in ("metrics.jsonl", "timing.jsonl"):
+        for name in ("metrics.jsonl", "timing.jsonl", "curve.jsonl"):
             if (self.path / name).exists():
                 with writing(name, self.path):
                     sync(self.path / name)
@@ -206,6 +212,10 @@ class RunDir:
         """The records of `append_timing`, a half-written last one left out."""
         return lines.read(self.path / "timing.jsonl")
 
+    def read_curve(self) -> list[dict[str, Any]]:
+        """The records of `append_curve`, a half-written last one left out."""
+        return lines.read(self.path / "curve.jsonl")
+
     def save(self, step: int, state: Any, keep: int = 2) -> Path:
         """`flush`, then a checkpoint: the records of the iterations it stands after are never behind it."""
         self.flush()
@@ -216,13 +226,14 @@ class RunDir:
         return checkpoint.newest(self.checkpoints)
 
     def rewind(self, step: int) -> None:
-        """Forget the iterations from `step` on: metrics, timing and rollouts; half-written lines go too.
+        """Forget the iterations from `step` on: metrics, timing, curve and rollouts; half-written lines go too.
 
         Each file is replaced whole or not at all. What stays is not changed by a byte.
         """
         self._writer = None
         lines.cut(self.path / "metrics.jsonl", step)
         lines.cut(self.path / "timing.jsonl", step)
+        lines.cut(self.path / "curve.jsonl", step + 1)
         rollouts.cut(self.path / "rollouts", step)
 
     def put_policy(self, export: Callable[[Path], None]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import re
 from collections.abc import Iterator
@@ -99,3 +100,22 @@ def replace(path: Path, data: bytes) -> None:
         beside.unlink(missing_ok=True)
         raise
     sync(path.parent)
+
+
+@contextmanager
+def held(place: Path, what: str, busy: str) -> Iterator[None]:
+    """Be the only process that writes in a folder, which is made; where another one does, SharpenError says `busy`.
+
+    `what` is what is written there.
+    """
+    with writing(what, place):
+        place.mkdir(parents=True, exist_ok=True)
+    fd = os.open(place, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise SharpenError(busy) from error
+        yield
+    finally:
+        os.close(fd)

@@ -30,6 +30,9 @@ class Onlooker(RunDir):
     def append_rollouts(self, step: int, groups: Sequence[Group]) -> None:
         """Nothing."""
 
+    def append_curve(self, record: Mapping[str, Any]) -> None:
+        """Nothing."""
+
     def flush(self) -> None:
         """Nothing."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,7 @@ from sharpen.run.diagnose import Finding
 from sharpen.run.directory import RunDir
 from sharpen.run.ending import Stopped, again, remembered, stoppable
 from sharpen.run.frames import evaluations_frame, history_frame, rollouts_frame
-from sharpen.run.measuring import Results
+from sharpen.run.measuring import Curve, Results
 from sharpen.run.onlooker import Onlooker
 from sharpen.run.origin import complete, same_recipe, told
 from sharpen.run.setup import Setup, Silent, Watcher, open_policy, open_task, serving
@@ -88,6 +88,7 @@ def train(
     watcher: Watcher | None = None,
     origin: dict[str, Any] | None = None,
     world: World | None = None,
+    before: Mapping[str, Any] | None = None,
 ) -> Run:
     """Evaluate, train, evaluate again, and leave a run directory that tells everything.
 
@@ -95,13 +96,14 @@ def train(
     run is not trained again: `resume=True` then gives its results.
 
     Under `torchrun` the processes train together (`sharpen.parallel`), the main one writes, and each gives back the
-    same; `world` is theirs where the caller has joined them already.
+    same; `world` is theirs where the caller has joined them already. `before` are the measures before training, where
+    the caller knows them: what `evaluation.json` of another run holds that began with the same model.
 
     Raises SharpenError for whatever a user can mend, and Stopped after Ctrl-C; in both cases `resume=True` goes on
     from the last checkpoint as if nothing had happened.
     """
     with nullcontext(world) if world else joined() as here:
-        return _train(recipe, setup, out, resume, (watcher if here.main else None) or Silent(), origin, here)
+        return _train(recipe, setup, out, resume, (watcher if here.main else None) or Silent(), origin, here, before)
 
 
 def _train(
@@ -112,6 +114,7 @@ def _train(
     watcher: Watcher,
     origin: dict[str, Any] | None,
     world: World,
+    before: Mapping[str, Any] | None,
 ) -> Run:
     if resume:
         there = RunDir.open(out)
@@ -131,7 +134,15 @@ def _train(
     policy = world.first(lambda: open_policy(setup, task, watcher))
     ready(setup.engine, policy)
     policy = world.spread(policy)
-    trainer = Trainer(recipe, task, policy, seed=setup.seed, micro_tokens=setup.micro_tokens, ahead=setup.ahead)
+    trainer = Trainer(
+        recipe,
+        task,
+        policy,
+        seed=setup.seed,
+        micro_tokens=setup.micro_tokens,
+        ahead=setup.ahead,
+        budget=setup.spend(),
+    )
 
     def folder() -> RunDir:
         if not world.main:
@@ -141,6 +152,8 @@ def _train(
     run = world.first(folder)
     with run.lock(), remembered(run, recipe), world.together(), serving(policy, setup, run.path, watcher):
         results = Results(run)
+        if before is not None and not results.has("before"):
+            results.take("before", before)
         if not results.has("before"):
             results.add("before", trainer, setup, watcher)
         last = world.first(run.newest) if resume else None
@@ -163,18 +176,22 @@ def iterate(trainer: Trainer, run: RunDir, setup: Setup, watcher: Watcher, track
 
     A checkpoint every so often, at the end, and when Ctrl-C asks to stop.
     """
-    total = trainer.total
+    curve = Curve(run, trainer, setup)
+    curve.begin()
     if trainer.done:
         return
+    goal = f" for {trainer.meter.budget.text()}" if trainer.meter else ""
     begun: list[Tracker] = []
     try:
         for t in trackers:
             t.start(run.manifest())
             begun.append(t)
-        watcher.phase(f"training with {trainer.method.name}", total, trainer.ctx.step, "iterations")
+        watcher.phase(
+            f"training with {trainer.method.name}{goal}", round(trainer.amount), int(trainer.spent), "iterations"
+        )
         with stoppable(watcher) as stopping:
             while not trainer.done:
-                start, before = time.perf_counter(), trainer.ctx.cost.generated_tokens
+                start, before, spent = time.perf_counter(), trainer.ctx.cost.generated_tokens, trainer.spent
                 done = trainer.step()
                 seconds = time.perf_counter() - start
                 speed = (trainer.ctx.cost.generated_tokens - before) / max(seconds, 1e-9)
@@ -187,19 +204,27 @@ def iterate(trainer: Trainer, run: RunDir, setup: Setup, watcher: Watcher, track
                     run.append_rollouts(done.step, done.groups[: setup.rollout_groups])
                 for t in begun:
                     t.log(done.step, done.metrics)
-                watcher.update(done.step + 1, done.metrics, speed)
+                curve.add(spent)
+                watcher.update(int(trainer.spent), done.metrics, speed)
                 stop = any(trainer.ctx.world.gather(stopping()))
                 if trainer.ctx.step % setup.checkpoint_every == 0 or trainer.done or stop:
                     run.save(trainer.ctx.step, trainer.state())
                 if stop:
                     trainer.ctx.world.gather(None)  # the checkpoint is written when any process says so
                     raise Stopped(
-                        f"Stopped after iteration {trainer.ctx.step} of {total}; nothing is lost. {again(run)}"
+                        f"Stopped after iteration {trainer.ctx.step} {_of(trainer)}; nothing is lost. {again(run)}"
                     )
     finally:
         trainer.rest()
         for t in begun:
             t.end()
+
+
+def _of(trainer: Trainer) -> str:
+    if trainer.meter is None:
+        return f"of {trainer.total}"
+    budget = trainer.meter.budget
+    return f"({budget.text(trainer.spent)} of {budget.amount:,.0f})"
 
 
 def finished(run: RunDir, recipe: Method) -> Run:

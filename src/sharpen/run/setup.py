@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Literal, Protocol
+from typing import Any
 
 from sharpen.actor.base import Actor
 from sharpen.actor.engine.choose import engine_of, known, spreads
@@ -17,10 +17,13 @@ from sharpen.actor.language import LanguageActor
 from sharpen.actor.load import ModelSetup, load_language, wrap
 from sharpen.actor.nano import Nano, character_tokenizer, nano_base, nano_model
 from sharpen.actor.velocity import velocity_field
+from sharpen.budget import Budget, budget
 from sharpen.errors import SharpenError
-from sharpen.recipe import Method
 from sharpen.run.directory import RunDir
 from sharpen.run.manifest import rebuild
+from sharpen.run.watching import Shows as Shows
+from sharpen.run.watching import Silent as Silent
+from sharpen.run.watching import Watcher as Watcher
 from sharpen.task.base import Task
 from sharpen.task.latent import Latent, latent_task
 from sharpen.task.resolve import task_of
@@ -28,7 +31,13 @@ from sharpen.task.resolve import task_of
 
 @dataclass(frozen=True)
 class Setup:
-    """Everything a run is given besides its recipe."""
+    """Everything a run is given besides its recipe.
+
+    With a `budget` (`2M-tokens`, `200-steps`, `50-iterations`, `300s`) it goes on until that is spent, whatever number
+    of iterations its recipe asks for. With `measure_every` the policy is measured on the first `measure_problems`
+    held-out problems, `measure_samples` samples each, at the start, at the end, and whenever so much more is done: a
+    share of the budget (of all iterations where there is none) below 1, or a number of iterations.
+    """
 
     task: str = "chain"
     task_options: Mapping[str, Any] = field(default_factory=dict)
@@ -48,6 +57,10 @@ class Setup:
     engine: str = "local"
     workers: int = 0
     ahead: int = 0
+    budget: str = ""
+    measure_every: float = 0.0
+    measure_problems: int = 32
+    measure_samples: int = 4
 
     def __post_init__(self) -> None:
         known(self.engine)
@@ -64,7 +77,22 @@ class Setup:
                 "iterations: the local engine draws with the very weights that are being updated. Give `--engine ray`, "
                 "for instance, or leave `--ahead` out."
             )
-        for name in ("micro_tokens", "eval_samples", "checkpoint_every", "rollouts_every", "reward_workers"):
+        self.spend()
+        every = self.measure_every
+        if every < 0 or (every >= 1 and every != int(every)):
+            raise SharpenError(
+                f"`--measure-every {every}` must be 0 (never), a share of the budget below 1, or a whole number of "
+                "iterations."
+            )
+        for name in (
+            "micro_tokens",
+            "eval_samples",
+            "checkpoint_every",
+            "rollouts_every",
+            "reward_workers",
+            "measure_problems",
+            "measure_samples",
+        ):
             if getattr(self, name) < 1:
                 raise SharpenError(f"`--{name.replace('_', '-')} {getattr(self, name)}` must be 1 or more.")
         if self.eval_problems < 0 or self.rollout_groups < 0:
@@ -74,12 +102,20 @@ class Setup:
         if not 0 <= self.seed < 2**63:
             raise SharpenError(f"`--seed {self.seed}` must be 0 or more, and below 2^63.")
 
+    def spend(self) -> Budget | None:
+        """The budget, if there is one."""
+        return budget(self.budget) if self.budget else None
 
-Shows = Literal["iterations", "loss", "accuracy"]
-"""What a phase of a run reports at each step: all metrics of an iteration, a loss, or a share of right answers."""
 
-
-NEWER: dict[str, Any] = {"engine": "local", "workers": 0, "ahead": 0}
+NEWER: dict[str, Any] = {
+    "engine": "local",
+    "workers": 0,
+    "ahead": 0,
+    "budget": "",
+    "measure_every": 0.0,
+    "measure_problems": 32,
+    "measure_samples": 4,
+}
 """Options that runs of earlier versions do not have, and what they did."""
 
 
@@ -135,43 +171,6 @@ def setup_to_measure(
     fit = replace(own_setup.model_setup, **{"device": "auto", **own, "lora": 0})
     drawn: dict[str, Any] = {"engine": engine, "workers": workers, "ahead": 0}
     return replace(own_setup, model=str(path / "policy"), model_setup=fit, **drawn, **changes)
-
-
-def default_out(recipe: Method, setup: Setup) -> Path:
-    """The first of runs/NAME, NAME-2, ... that is not there yet; named by recipe, task and seed."""
-    task = setup.task if setup.task.isidentifier() else Path(setup.task.replace(":", "-")).stem
-    task = "".join(c if c.isalnum() or c in "-_." else "-" for c in task)
-    name = f"{recipe.name}-{task}-seed{setup.seed}"
-    path, k = Path("runs") / name, 2
-    while path.exists():
-        path, k = Path("runs") / f"{name}-{k}", k + 1
-    return path
-
-
-class Watcher(Protocol):
-    """Who is told how a run goes on: the command line's display, a notebook, nobody."""
-
-    def message(self, text: str) -> None:
-        """A paragraph."""
-
-    def phase(self, title: str, total: int, start: int = 0, shows: Shows = "loss") -> None:
-        """Something of `total` steps begins, of which `start` were done before."""
-
-    def update(self, step: int, metrics: Mapping[str, float], tokens_per_second: float = 0.0) -> None:
-        """Step `step` of it is done."""
-
-
-class Silent:
-    """A watcher that says nothing."""
-
-    def message(self, text: str) -> None:
-        """Nothing."""
-
-    def phase(self, title: str, total: int, start: int = 0, shows: Shows = "loss") -> None:
-        """Nothing."""
-
-    def update(self, step: int, metrics: Mapping[str, float], tokens_per_second: float = 0.0) -> None:
-        """Nothing."""
 
 
 def open_task(setup: Setup) -> Task:

@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from sharpen.actor.nano import Nano
-from sharpen.claims.base import Arm, Base, Budget, Claim, Evaluated
+from sharpen.budget import Budget
+from sharpen.claims.base import Arm, Base, Claim, Evaluated
 from sharpen.claims.stage import UNTRAINED
 from sharpen.core import Part
 from sharpen.credit.peers import GroupNorm

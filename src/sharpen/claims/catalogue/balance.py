@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 
-from sharpen.claims.base import Arm, Budget, Claim, Comparison
+from sharpen.budget import Budget
+from sharpen.claims.base import Arm, Claim, Comparison
 from sharpen.claims.stage import UNTRAINED, answers
 from sharpen.claims.tasks import GUESSED, GUESSING
 from sharpen.loop import Trainer

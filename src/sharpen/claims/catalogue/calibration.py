@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from sharpen.claims.base import Arm, Budget, Claim, Comparison
+from sharpen.budget import Budget
+from sharpen.claims.base import Arm, Claim, Comparison
 from sharpen.claims.stage import UNTRAINED, answers
 from sharpen.claims.tasks import ABLE
 from sharpen.loop import Trainer

@@ -1,6 +1,7 @@
 """Claims of the family critic."""
 
-from sharpen.claims.base import Arm, Budget, Claim, Comparison, Evaluated
+from sharpen.budget import Budget
+from sharpen.claims.base import Arm, Claim, Comparison, Evaluated
 from sharpen.claims.stage import UNTRAINED
 from sharpen.claims.tasks import GUESSED, GUESSING
 from sharpen.overrides import override

@@ -3,7 +3,8 @@
 from dataclasses import replace
 
 from sharpen.actor.nano import Nano
-from sharpen.claims.base import Arm, Base, Budget, Claim, Comparison, Evaluated
+from sharpen.budget import Budget
+from sharpen.claims.base import Arm, Base, Claim, Comparison, Evaluated
 from sharpen.claims.stage import UNTRAINED
 from sharpen.claims.tasks import SeldomLong, TwoTiers
 from sharpen.overrides import override

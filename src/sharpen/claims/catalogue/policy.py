@@ -2,7 +2,8 @@
 
 from dataclasses import replace
 
-from sharpen.claims.base import Arm, Budget, Claim, Comparison, Evaluated
+from sharpen.budget import Budget
+from sharpen.claims.base import Arm, Claim, Comparison, Evaluated
 from sharpen.claims.stage import UNTRAINED
 from sharpen.claims.tasks import ABLE, GUESSED, GUESSING, ProvenChain
 from sharpen.credit.verdict import Signed

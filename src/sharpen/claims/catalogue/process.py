@@ -7,7 +7,8 @@ import torch
 
 from sharpen.actor.nano import Nano
 from sharpen.actor.scoring import scores
-from sharpen.claims.base import Arm, Base, Budget, Claim, Comparison
+from sharpen.budget import Budget
+from sharpen.claims.base import Arm, Base, Claim, Comparison
 from sharpen.claims.stage import Stage, answers
 from sharpen.claims.tasks import PaddedChain, fillers
 from sharpen.claims.teaching import marked_solutions, taught

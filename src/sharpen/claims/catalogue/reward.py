@@ -10,7 +10,8 @@ from torch import Tensor
 from sharpen.actor.nano import Nano
 from sharpen.actor.scoring import scores
 from sharpen.actor.value import ValueActor
-from sharpen.claims.base import Arm, Base, Budget, Claim, Comparison
+from sharpen.budget import Budget
+from sharpen.claims.base import Arm, Base, Claim, Comparison
 from sharpen.claims.stage import Stage, drawn
 from sharpen.claims.teaching import taught
 from sharpen.overrides import override

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sharpen.claims.base import Arm, Budget, Claim, Comparison, Evaluated
+from sharpen.budget import Budget
+from sharpen.claims.base import Arm, Claim, Comparison, Evaluated
 from sharpen.claims.stage import UNTRAINED, Stage
 from sharpen.claims.tasks import ABLE
 from sharpen.claims.teaching import marked_solutions, taught

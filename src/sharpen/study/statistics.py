@@ -1,0 +1,143 @@
+"""What results of several methods say of each other: numbers in, numbers out.
+
+Scores of one method on one task are `x[S, P]`: a row a seed, a column a problem, and the problems are the same for all
+seeds and methods. All intervals are percentile bootstraps.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from sharpen.maths.intervals import Difference, Interval, iqm
+
+LEVEL = 0.95
+SAMPLES = 2000
+
+
+class Reached(NamedTuple):
+    """What it cost to reach a target: the median over all seeds, None where half of them or more did not reach it."""
+
+    median: float | None
+    reached: int
+    seeds: int
+
+
+def counts(n: int, gen: torch.Generator, samples: int) -> Tensor:
+    """How often each of n units is in each of `samples` resamples with replacement: [samples, n], rows sum to n."""
+    drawn = torch.randint(n, (samples, n), generator=gen)
+    return torch.zeros(samples, n, dtype=torch.float64).scatter_add_(1, drawn, torch.ones(samples, n).double())
+
+
+def resampled(x: Tensor, gen: torch.Generator, samples: int = SAMPLES) -> Tensor:
+    """Means of `x[S, P]` over resampled seeds and, within them, resampled problems: [samples].
+
+    Seeds and problems are drawn each by themselves, and a resample has the same problems in all its seeds, for they are
+    crossed: mean_b = sum_sp u_bs v_bp x_sp / (S P) with the `counts` u of seeds (drawn first) and v of problems. So two
+    methods get the same resamples from generators in the same state.
+    """
+    s, p = x.shape
+    u, v = counts(s, gen, samples), counts(p, gen, samples)
+    return ((u @ x.double()) * v).sum(1) / (s * p)
+
+
+def interval(x: Tensor, gen: torch.Generator, samples: int = SAMPLES) -> Interval:
+    """The mean of `x[S, P]` with its interval."""
+    low, high = _ends(resampled(_scores(x), gen, samples))
+    return Interval(low, float(x.double().mean()), high)
+
+
+def difference(a: Tensor, b: Tensor, gen: torch.Generator, samples: int = SAMPLES) -> Difference:
+    """Mean of `a - b`, paired by seed and problem, its interval, and the share of resamples in which a is ahead.
+
+    A resample with a difference of 0 counts half. The share is no p-value. Raises ValueError when shapes differ.
+    """
+    if a.shape != b.shape:
+        raise ValueError(f"a and b must have the same seeds and problems, not {list(a.shape)} and {list(b.shape)}")
+    gap = _scores(a) - _scores(b)
+    means = resampled(gap, gen, samples)
+    low, high = _ends(means)
+    # gaps of shares that cancel leave rounding behind, which must not decide who wins
+    tie = means.abs() <= 1e-12
+    wins = (means > 0) & ~tie
+    return Difference(float(gap.mean()), low, high, float(wins.double().mean() + tie.double().mean() / 2))
+
+
+def cost_to_reach(points: Sequence[tuple[float, float]], target: float) -> float:
+    """The cost of the first of `points` (cost, score), in order, that is at or above the target, or infinity."""
+    return next((cost for cost, score in points if score >= target - 1e-12), math.inf)
+
+
+def median_cost(costs: Sequence[float]) -> Reached:
+    """The median over seeds; one that did not reach the target (infinite) counts as dearer than all others."""
+    if not costs:
+        return Reached(None, 0, 0)
+    ordered, n = sorted(costs), len(costs)
+    middle = (ordered[(n - 1) // 2] + ordered[n // 2]) / 2
+    return Reached(middle if math.isfinite(middle) else None, sum(map(math.isfinite, costs)), n)
+
+
+def normalised(score: float, base: float) -> float:
+    """(score - base) / (1 - base): 0 for what the base does, 1 for what cannot be better; below 0 for what is worse.
+
+    A base that is right always leaves nothing to learn: its own score is 0 and any other counts as it is below it.
+    """
+    return (score - base) / (1 - base) if base < 1 else score - base
+
+
+def stratified_iqm(scores: Sequence[Tensor], gen: torch.Generator, samples: int = SAMPLES) -> Interval:
+    """Interquartile mean of the normalised scores of all runs, `scores[task][S]`, with its stratified interval.
+
+    The mean without the lowest and the highest floor(N / 4) of the N runs of all tasks together; a resample draws the
+    runs of each task with replacement among themselves (2108.13264, section 4.3 and its released code).
+    """
+    runs = [_scores(x[None])[0] for x in scores]
+    drawn = [x[torch.randint(len(x), (samples, len(x)), generator=gen)] for x in runs]
+    joined = torch.cat(drawn, 1).sort(1).values
+    n = joined.shape[1]
+    low, high = _ends(joined[:, n // 4 : n - n // 4].mean(1))
+    return Interval(low, iqm(torch.cat(runs)), high)
+
+
+def between(points: Sequence[tuple[float, float]], at: float) -> float:
+    """The value of a curve at a place: linear between its points, level beyond its ends. The places rise."""
+    if at <= points[0][0]:
+        return points[0][1]
+    for (x0, y0), (x1, y1) in itertools.pairwise(points):
+        if at <= x1:
+            return y1 if x1 == x0 else y0 + (y1 - y0) * (at - x0) / (x1 - x0)
+    return points[-1][1]
+
+
+class Band(NamedTuple):
+    """Curves of several seeds as one: at each place the mean, the lowest and the highest."""
+
+    at: list[float]
+    mean: list[float]
+    low: list[float]
+    high: list[float]
+
+
+def band(curves: Sequence[Sequence[tuple[float, float]]], points: int) -> Band:
+    """`points` places, evenly from the start to where the first curve ends, with what the curves are there."""
+    end = min(c[-1][0] for c in curves)
+    begin = min(c[0][0] for c in curves)
+    at = [begin + (end - begin) * k / max(1, points - 1) for k in range(points)] if end > begin else [begin]
+    values = [[between(c, x) for c in curves] for x in at]
+    return Band(at, [sum(v) / len(v) for v in values], [min(v) for v in values], [max(v) for v in values])
+
+
+def _scores(x: Tensor) -> Tensor:
+    if x.dim() != 2 or not x.numel() or not bool(torch.isfinite(x).all()):
+        raise ValueError(f"scores must be finite and of shape [seeds, problems]; got {list(x.shape)}")
+    return x.double()
+
+
+def _ends(means: Tensor) -> tuple[float, float]:
+    low, high = torch.quantile(means, means.new_tensor([(1 - LEVEL) / 2, (1 + LEVEL) / 2])).tolist()
+    return low, high

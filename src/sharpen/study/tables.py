@@ -1,0 +1,100 @@
+"""Results as rows of text: what the terminal, the notebook and the report show alike."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sharpen.evaluation import Interval, percent, shown
+from sharpen.study.base import BASE
+
+NOTE = (
+    "Shares of held-out problems with 95 % bootstrap intervals over seeds and problems. A difference is paired by seed "
+    "and problem; P(better) is the share of resamples in which the first is ahead."
+)
+
+
+def finals(told: Mapping[str, Any], task: str) -> list[tuple[str, ...]]:
+    """Heads, then the base and a row a recipe on a task, the best first."""
+    measures = told["measures"]
+    of = told["tasks"][task]
+    goal = of["target"]
+    heads = ("recipe", "seeds", *measures, "length", "iterations", "generated tokens", "tokens to target")
+    base = of["base"]
+    rows = [heads, (BASE, "", *(shown(Interval(*base[m])) for m in measures), f"{base['length']:.0f}", "", "", "")]
+    for name, x in sorted(of["recipes"].items(), key=lambda item: -item[1]["accuracy"][1]):
+        rows.append(
+            (
+                name,
+                str(len(x["seeds"])),
+                *(shown(Interval(*x[m])) for m in measures),
+                f"{x['length']:.0f}",
+                f"{x['iterations']:,.0f}",
+                f"{x['generated_tokens']:,.0f}",
+                reached(x["to_target"]) if goal is not None else "-",
+            )
+        )
+    return rows
+
+
+def reached(x: Mapping[str, Any]) -> str:
+    """What a target cost: `12,000 (4 of 5)`."""
+    median = "not reached" if x["median"] is None else f"{x['median']:,.0f}"
+    return f"{median} ({x['reached']} of {x['seeds']})"
+
+
+def pairs(told: Mapping[str, Any], task: str, measure: str = "accuracy") -> list[tuple[str, ...]]:
+    """Heads, then a row a pair of recipes on a task: the difference in points, and how often the first is ahead."""
+    rows: list[tuple[str, ...]] = [("comparison", "seeds", f"difference of {measure}", "P(better)")]
+    for p in told["tasks"][task]["pairs"]:
+        if p["measure"] != measure:
+            continue
+        name = f"{p['a']} - {p['b']}"
+        if "diff" not in p:
+            rows.append((name, "0", "-", "-"))
+            continue
+        sure = "*" if p["low"] > 0 or p["high"] < 0 else " "
+        gap = f"{100 * p['diff']:+.1f}{sure} ({100 * p['low']:+.1f} to {100 * p['high']:+.1f})"
+        rows.append((name, str(len(p["seeds"])), gap, f"{p['p_a_better']:.3f}"))
+    return rows
+
+
+def across(told: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """Heads, then a row a recipe over all tasks."""
+    rows: list[tuple[str, ...]] = [("recipe", "interquartile mean", "best on", "pairs won", "pairs lost")]
+    for name, x in sorted(told["across"].items(), key=lambda item: -item[1]["iqm"][1]):
+        low, mean, high = x["iqm"]
+        iqm = f"{mean:.3f} ({low:.3f} to {high:.3f})"
+        rows.append((name, iqm, f"{x['best']} of {len(told['tasks'])}", str(x["wins"]), str(x["losses"])))
+    return rows
+
+
+def heading(told: Mapping[str, Any], task: str) -> str:
+    """What a task's table is of."""
+    s, goal = told["study"], told["tasks"][task]["target"]
+    text = f"{task} ({s['splits'][task]}, {s['problems'][task]} problems x {s['samples']} samples)"
+    return text if goal is None else f"{text}, target {percent(goal)}"
+
+
+def sections(told: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, ...]]]]:
+    """Every table with its heading, in order."""
+    out = []
+    for task in told["tasks"]:
+        out.append((heading(told, task), finals(told, task)))
+        out.append((f"{task}: differences", pairs(told, task)))
+    if len(told["tasks"]) > 1 and told["across"]:
+        out.append(("All tasks: accuracy as a share of what the base left to learn", across(told)))
+    return out
+
+
+def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Rows of one kind as CSV, heads first."""
+    file = io.StringIO()
+    writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({k: "" if isinstance(x, float) and not math.isfinite(x) else x for k, x in row.items()})
+    return file.getvalue()
