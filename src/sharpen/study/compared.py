@@ -46,7 +46,7 @@ def _frame(rows: Sequence[Mapping[str, Any]]) -> Any:
         import pandas as pd
     except ImportError as error:
         raise SharpenError(
-            "Frames are made by pandas, which is not installed. Install it with `pip install 'sharpen[pandas]'`, or "
+            "Frames are made by pandas, which is not installed. Install it with `pip install 'sharpen[notebook]'`, or "
             "take the rows from `.results`."
         ) from error
     return pd.DataFrame(rows)
