@@ -153,7 +153,7 @@ def test_pictures_and_frames_without_their_libraries(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(NoPictures, match=r"else was written. Install it with `pip install 'sharpen\[plots\]'`"):
         draw(told, tmp_path)
-    with pytest.raises(SharpenError, match=r"pip install 'sharpen\[pandas\]'"):
+    with pytest.raises(SharpenError, match=r"pip install 'sharpen\[notebook\]'"):
         Compared(tmp_path, told).to_pandas()
 
 
