@@ -6,7 +6,7 @@ import json
 
 import common
 
-ORDER = ("grpo", "real", "growth", "updates", "curves", "sampling", "search", "ahead")
+ORDER = ("grpo", "real", "growth", "updates", "curves", "sampling", "search", "ahead", "view")
 
 HEAD = """# Results
 

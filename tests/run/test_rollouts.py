@@ -2,7 +2,9 @@
 
 import errno
 import os
+import shutil
 import tracemalloc
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -24,7 +26,8 @@ def a_group(key="p", atoms=2):
     say.put("adv", 0.5)
     say.put("logp_ref", torch.arange(atoms) * 0.25)
     say.reward, say.state, say.moved = 0.25, (1, "a"), True
-    one = Trace(problem, [ask, say], {"correct": 1.0, "form": 0.5}, 1.5, True, episode="e")
+    say.info = {"visits": 3, "q": 0.25, "closed": True, "end": "stop"}
+    one = Trace(problem, [ask, say], {"correct": 1.0, "form": 0.5}, 1.5, True, episode="e", info={"value": 0.5})
     latent = Segment(torch.zeros(4, 2), state="s", fresh=True)
     two = Trace(Problem(key, [{"role": "system", "content": "Be."}, {"content": "2+2?"}]), [ask, latent], end="cut")
     return Group(problem, [one, two])
@@ -61,6 +64,8 @@ def test_every_value(tmp_path):
         "tokens": [1, 2, 3],
         "logp": None,
         "cols": {},
+        "id": 0,
+        "notes": {},
     }
     assert one == {
         "step": 0,
@@ -76,6 +81,7 @@ def test_every_value(tmp_path):
         "reward": 1.5,
         "rewards": {"correct": 1.0, "form": 0.5},
         "length": 2,
+        "notes": {"value": 0.5},
         "segments": [
             ask,
             {
@@ -91,12 +97,16 @@ def test_every_value(tmp_path):
                 "tokens": [0, 1],
                 "logp": [0.0, -0.5],
                 "cols": {"adv": [0.5, 0.5], "logp_ref": [0.0, 0.25]},
+                "id": 1,
+                "notes": {"visits": 3.0, "q": 0.25},
             },
         ],
     }
     assert two["prompt"] == "system: Be.\nuser: 2+2?"
     assert (two["end"], two["solved"], two["reward"], two["rewards"], two["length"]) == ("cut", None, None, {}, 0)
     assert (two["parent"], two["episode"]) == (None, None)
+    assert [s["id"] for s in two["segments"]] == [0, 2]  # the question is the same segment as in the first trace
+    assert two["notes"] == {}
     latent = two["segments"][1]
     assert (latent["tokens"], latent["atoms"], latent["state"], latent["fresh"]) == (None, 4, "s", True)
 
@@ -119,9 +129,9 @@ def test_files_hold_whole_ranges_one_row_group_a_step(tmp_path):
     ]
     file = pq.ParquetFile(tmp_path / "rollouts" / "000000-000002.parquet")
     assert file.num_row_groups == 3
-    assert file.schema_arrow.metadata[b"sharpen.rollouts"] == b"1"
+    assert file.schema_arrow.metadata[b"sharpen.rollouts"] == b"2"
     assert file.schema_arrow.equals(SCHEMA)
-    assert SCHEMA.metadata == {b"sharpen.rollouts": b"1"}
+    assert SCHEMA.metadata == {b"sharpen.rollouts": b"2"}
 
 
 def test_values_are_those_of_the_time_of_adding(tmp_path):
@@ -229,7 +239,7 @@ def test_damaged_and_foreign_files_are_named(tmp_path):
     with pytest.raises(SharpenError, match=r"000000-000000\.parquet is not a whole Parquet file"):
         list(read_rollouts(tmp_path))
     pq.write_table(pa.table({"step": [1]}), path)
-    with pytest.raises(SharpenError, match=r"has schema 'none' of rollouts, and this version of sharpen reads '1'"):
+    with pytest.raises(SharpenError, match=r"has schema 'none' of rollouts, and this version .* reads '1' and '2'"):
         list(read_rollouts(tmp_path))
 
 
@@ -254,3 +264,40 @@ def test_ten_thousand_are_read_one_iteration_at_a_time(tmp_path):
     assert peak < 8e6
     assert arrow < 8e6
     assert sum(1 for _ in read_rollouts(tmp_path, columns=["reward"])) == 10_000
+
+
+OLD = Path(__file__).parent / "version1.parquet"
+"""A file that the first version of the schema wrote: two groups of two traces of each of two iterations."""
+
+
+def test_a_file_of_version_1(tmp_path):
+    folder = tmp_path / "rollouts"
+    folder.mkdir()
+    shutil.copy(OLD, folder / "000000-000001.parquet")
+    rows = list(read_rollouts(tmp_path))
+    assert [(r["step"], r["group"], r["trace"]) for r in rows] == [
+        (s, g, t) for s in range(2) for g in range(2) for t in range(2)
+    ]
+    assert [r["notes"] for r in rows] == [{}] * 8
+    assert rows[0]["rewards"] == {"correct": 1.0, "form": 0.5}
+    answer = rows[0]["segments"][1]
+    assert (answer["id"], answer["notes"], answer["cols"]["adv"]) == (None, {}, [0.5, 0.5])
+    assert next(read_rollouts(tmp_path, {1}, ["problem", "notes"])) == {"problem": "a", "notes": {}}
+    assert next(read_rollouts(tmp_path, {1}, ["problem"])) == {"problem": "a"}
+
+
+def test_a_run_of_version_1_goes_on(tmp_path):
+    """What is kept of an old file stays as it is, and new files stand beside it."""
+    folder = tmp_path / "rollouts"
+    folder.mkdir()
+    shutil.copy(OLD, folder / "000000-000001.parquet")
+    before = list(read_rollouts(tmp_path, {0}))
+    cut(folder, 1)
+    writer = RolloutWriter(folder)
+    writer.add(1, [a_group()])
+    writer.flush()
+    assert [p.name for p, _, _ in files(folder)] == ["000000-000000.parquet", "000001-000001.parquet"]
+    assert pq.ParquetFile(folder / "000000-000000.parquet").schema_arrow.metadata[b"sharpen.rollouts"] == b"1"
+    rows = list(read_rollouts(tmp_path))
+    assert rows[:4] == before
+    assert rows[4]["segments"][1]["notes"] == {"visits": 3.0, "q": 0.25}

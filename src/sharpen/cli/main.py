@@ -23,6 +23,7 @@ COMMANDS = {
     "compare": "compare methods at equal budget over seeds and tasks, with intervals and curves",
     "claim": "list what papers claim, or test one at toy scale, at equal budget over seeds",
     "export": "write a run's policy as a Hugging Face folder",
+    "view": "look at runs in a browser, while they train and after",
 }
 
 
@@ -37,7 +38,7 @@ class Parser(argparse.ArgumentParser):
 
 def parser() -> argparse.ArgumentParser:
     """The parser of all commands."""
-    from sharpen.cli import claiming, comparing, evaluating, looking, training
+    from sharpen.cli import claiming, comparing, evaluating, looking, training, viewing
 
     top = Parser(prog="sharpen", description=__doc__.splitlines()[0], allow_abbrev=False)
     top.add_argument("--version", action="version", version=f"sharpen {__version__}")
@@ -52,6 +53,7 @@ def parser() -> argparse.ArgumentParser:
             "export": evaluating,
             "claim": claiming,
             "compare": comparing,
+            "view": viewing,
         }.get(name, looking)
         getattr(module, f"add_{name}")(sub)
         sub.set_defaults(run=getattr(module, f"run_{name}"), known=sorted(sub._option_string_actions))

@@ -24,6 +24,7 @@ class Brier(Part):
     """The reward `brier`, 1 - (q - c)^2 in [0, 1], of a trace that states the confidence q; c is 1 if it is right.
 
     A proper score: stating one's chance of being right earns most in the mean. A trace that states nothing earns 0.
+    What was stated stands in `info["confidence"]`.
     """
 
     reads: ClassVar[tuple[str, ...]] = ("traces", "solved")
@@ -37,6 +38,7 @@ class Brier(Part):
             trace.rewards["brier"] = 0.0 if q is None else 1 - (q - float(bool(trace.solved))) ** 2
             ctx.log("reward/brier", trace.rewards["brier"])
             if q is not None:
+                trace.info["confidence"] = q
                 ctx.log("confidence", q)
         return groups
 

@@ -1,25 +1,6 @@
 """Sampled traces in Parquet: one row a trace, with rewards, and log-probs and credit of every atom.
 
-Schema (version 1, in the file's metadata as `sharpen.rollouts`):
-
-    step, group, trace   int32     iteration, and the two counted from 0 within it
-    problem, parent      string    keys of the problem and of the problem it was made from (null: none)
-    prompt               string    the problem's prompt; messages one a line as `role: content`; else the given text
-    in front end, agent, episode  string    as in `Trace` (episode null: none)
-    solved               bool      null before a verdict
-    reward               float64   the total; null before there is one
-    rewards              map<string, float64>   the named rewards
-    length               int32     trainable atoms
-    segments             list of struct:
-        role, by, text   string    text null where there is none
-        trainable, fresh, moved    bool
-        reward           float64   the segment's own
-        state            string    a string as it is, else its `repr`; null: none
-        atoms            int32     how many
-        tokens           list<int32>     null for latents
-        logp             list<float32>   behaviour log-probs; null where nobody drew it
-        cols             map<string, list<float32>>   every per-atom column by its name (adv, logp_ref, entropy,
-        value, ...)
+The columns are described in `sharpen.run.schema`.
 
 A file `rollouts/FIRST-LAST.parquet` holds the iterations FIRST to LAST, both included, one row group an iteration. A
 segment that several traces share stands in each of them.
@@ -28,7 +9,7 @@ segment that several traces share stands in each of them.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,49 +21,8 @@ from torch import Tensor
 
 from sharpen.errors import SharpenError, near
 from sharpen.run.files import TEMPORARY, sync, writing
+from sharpen.run.schema import READABLE, SCHEMA, SEGMENT
 from sharpen.types import Group, Problem, Segment, Trace
-
-VERSION = "1"
-"""Version of the schema."""
-
-SEGMENT = pa.struct(
-    [
-        ("role", pa.string()),
-        ("by", pa.string()),
-        ("trainable", pa.bool_()),
-        ("fresh", pa.bool_()),
-        ("moved", pa.bool_()),
-        ("text", pa.string()),
-        ("reward", pa.float64()),
-        ("state", pa.string()),
-        ("atoms", pa.int32()),
-        ("tokens", pa.list_(pa.int32())),
-        ("logp", pa.list_(pa.float32())),
-        ("cols", pa.map_(pa.string(), pa.list_(pa.float32()))),
-    ]
-)
-"""One segment of a row."""
-
-SCHEMA = pa.schema(
-    [
-        ("step", pa.int32()),
-        ("group", pa.int32()),
-        ("trace", pa.int32()),
-        ("problem", pa.string()),
-        ("parent", pa.string()),
-        ("prompt", pa.string()),
-        ("end", pa.string()),
-        ("agent", pa.string()),
-        ("episode", pa.string()),
-        ("solved", pa.bool_()),
-        ("reward", pa.float64()),
-        ("rewards", pa.map_(pa.string(), pa.float64())),
-        ("length", pa.int32()),
-        ("segments", pa.list_(SEGMENT)),
-    ],
-    metadata={"sharpen.rollouts": VERSION},
-)
-"""One row: one trace."""
 
 _NAME = re.compile(r"(\d{6,})-(\d{6,})\.parquet")
 
@@ -136,9 +76,10 @@ def table(step: int, groups: Sequence[Group]) -> pa.Table:
         "reward": [t.reward for t in traces],
         "rewards": rewards,
         "length": [t.length for t in traces],
+        "notes": [notes(t.info) for t in traces],
     }
     columns = [pa.array(values[f.name], f.type) for f in SCHEMA if f.name != "segments"]
-    segments = _segments([s for t in traces for s in t.segments])
+    segments = _segments([s for t in traces for s in t.segments], _ids(groups))
     columns.append(pa.ListArray.from_arrays(_offsets([len(t.segments) for t in traces]), segments))
     return pa.Table.from_arrays(columns, schema=SCHEMA)
 
@@ -159,7 +100,21 @@ def prompt(problem: Problem, trace: Trace) -> str:
     return "".join(given)
 
 
-def _segments(segments: Sequence[Segment]) -> pa.StructArray:
+def notes(info: Mapping[str, Any]) -> list[tuple[str, float]]:
+    """The numbers among what parts left on a trace or a segment; truth values and everything else are left out."""
+    return [(k, float(v)) for k, v in info.items() if isinstance(v, (int, float)) and not isinstance(v, bool)]
+
+
+def _ids(groups: Sequence[Group]) -> list[int]:
+    """For every segment of every trace, which of the distinct segments of its group it is."""
+    out: list[int] = []
+    for group in groups:
+        seen: dict[int, int] = {}
+        out += [seen.setdefault(id(s), len(seen)) for t in group.traces for s in t.segments]
+    return out
+
+
+def _segments(segments: Sequence[Segment], ids: Sequence[int]) -> pa.StructArray:
     tokens = [s.atoms if s.atoms.dim() == 1 and not s.atoms.is_floating_point() else None for s in segments]
     cols = [(name, _column(name, col, s)) for s in segments for name, col in s.cols.items()]
     values: dict[str, Any] = {
@@ -181,6 +136,8 @@ def _segments(segments: Sequence[Segment]) -> pa.StructArray:
         pa.array([name for name, _ in cols], pa.string()),
         _lists([col for _, col in cols], torch.float32),
     )
+    arrays["id"] = pa.array(ids, pa.int32())
+    arrays["notes"] = pa.array([notes(s.info) for s in segments], SEGMENT.field("notes").type)
     return pa.StructArray.from_arrays(list(arrays.values()), fields=list(SEGMENT))
 
 
@@ -203,11 +160,11 @@ def _lists(tensors: Sequence[Tensor | None], dtype: torch.dtype) -> pa.ListArray
     return pa.ListArray.from_arrays(offsets, pa.array(values), mask=missing)
 
 
-def _write(path: Path, tables: Sequence[pa.Table]) -> None:
+def _write(path: Path, tables: Sequence[pa.Table], schema: pa.Schema = SCHEMA) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(TEMPORARY + path.name)
     try:
-        with pq.ParquetWriter(beside, SCHEMA, compression="zstd") as writer:
+        with pq.ParquetWriter(beside, schema, compression="zstd") as writer:
             for rows in tables:
                 if len(rows):
                     writer.write_table(rows, row_group_size=len(rows))
@@ -234,33 +191,35 @@ def cut(folder: Path, step: int) -> None:
             if first >= step:
                 path.unlink()
             elif last >= step:
-                file = _open(path)
-                kept = [file.read_row_group(i) for i in range(file.num_row_groups) if _step_of(file, i) < step]
+                file = opened(path)
+                kept = [file.read_row_group(i) for i in range(file.num_row_groups) if step_of(file, i) < step]
+                schema = file.schema_arrow  # a file keeps the version it was written with
                 file.close()
-                _write(path, kept)
+                _write(path, kept, schema)
                 path.rename(folder / f"{first:06d}-{step - 1:06d}.parquet")
                 sync(folder)
 
 
-def _open(path: Path) -> pq.ParquetFile:
+def opened(path: Path, **how: Any) -> pq.ParquetFile:
+    """A file of rollouts, opened; `how` goes to `pyarrow`. Raises SharpenError for one that cannot be read."""
     try:
-        file = pq.ParquetFile(path)
+        file = pq.ParquetFile(path, **how)
     except (pa.ArrowInvalid, OSError) as error:
         raise SharpenError(
             f"{path} is not a whole Parquet file ({str(error).splitlines()[0]}). Training does not read it: move it "
             "away to look at the other rollouts or to go on with --resume."
         ) from error
     version = (file.schema_arrow.metadata or {}).get(b"sharpen.rollouts", b"none").decode()
-    if version != VERSION:
+    if version not in READABLE:
         file.close()
         raise SharpenError(
-            f"{path} has schema {version!r} of rollouts, and this version of sharpen reads {VERSION!r}. Read it with "
-            "the version that wrote it."
+            f"{path} has schema {version!r} of rollouts, and this version of sharpen reads "
+            f"{' and '.join(map(repr, READABLE))}. Read it with the version that wrote it."
         )
     return file
 
 
-def _step_of(file: pq.ParquetFile, group: int) -> int:
+def step_of(file: pq.ParquetFile, group: int) -> int:
     """The iteration of a row group, which holds one."""
     return int(file.metadata.row_group(group).column(0).statistics.min)
 
@@ -283,16 +242,21 @@ def _rows(folder: Path, steps: Collection[int] | None, columns: list[str] | None
     for path, first, last in files(folder):
         if steps is not None and not any(s in steps for s in range(first, last + 1)):
             continue
-        with _open(path) as file:
+        with opened(path) as file:
             for i in range(file.num_row_groups):
-                if steps is None or _step_of(file, i) in steps:
+                if steps is None or step_of(file, i) in steps:
                     for batch in file.iter_batches(batch_size=64, row_groups=[i], columns=columns):
-                        yield from (_dicts(row) for row in batch.to_pylist())
+                        yield from (plain(row, columns) for row in batch.to_pylist())
 
 
-def _dicts(row: dict[str, Any]) -> dict[str, Any]:
+def plain(row: dict[str, Any], columns: Sequence[str] | None = None) -> dict[str, Any]:
+    """A row of `to_pylist` with its maps as dicts, and with what version 1 lacks of the columns wanted (all: None)."""
+    if columns is None or "notes" in columns:
+        row["notes"] = dict(row.get("notes", ()))
     if "rewards" in row:
         row["rewards"] = dict(row["rewards"])
     for segment in row.get("segments", ()):
         segment["cols"] = dict(segment["cols"])
+        segment["id"] = segment.get("id")
+        segment["notes"] = dict(segment.get("notes", ()))
     return row
