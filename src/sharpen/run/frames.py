@@ -8,7 +8,8 @@ from typing import Any
 
 from sharpen.errors import SharpenError
 from sharpen.evaluation import Evaluation
-from sharpen.run.rollouts import SCHEMA, read_rollouts
+from sharpen.run.rollouts import read_rollouts
+from sharpen.run.schema import SCHEMA
 
 
 def pandas() -> Any:
