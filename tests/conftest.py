@@ -4,11 +4,13 @@ another folder find the same library.
 
 import os
 import shutil
+from pathlib import Path
 
 from benches import shared
 
-if "PYTHONPATH" in os.environ:
-    os.environ["PYTHONPATH"] = os.pathsep.join(map(os.path.abspath, os.environ["PYTHONPATH"].split(os.pathsep)))
+# and the helpers of the tests, which workers of a cluster import
+FOLDERS = [str(Path(__file__).parent), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(map(os.path.abspath, FOLDERS)))
 
 
 def pytest_sessionfinish(session):

@@ -122,7 +122,7 @@ def alive(pid):
         return False
 
 
-def once(condition, seconds=60.0):
+def once(condition, seconds=300.0):
     """What a condition gives, as soon as it gives something."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
