@@ -136,8 +136,7 @@ class Ahead:
             self._lent, self._thread = self.policy.lend(), ThreadPoolExecutor(1, "collector")
         groups = ctx.draw(self.recipe.loop.problems)
         apart = Apart(ctx, self.next, self._lent, ctx.rng.getrandbits(62))
-        weights = {n: w.to("cpu", copy=True) for n, w in self.policy.weights().items()}
-        sent = {n: w.to("cpu", copy=True) for n, w in self.policy.served().items()}
+        weights, sent = _copies(self.policy.weights(), self.policy.served())
         coming = self._thread.submit(self._collect, groups, apart, sent, self._lent)
         self._jobs.append(Job(self.next, weights, coming))
         self.next += 1
@@ -229,6 +228,13 @@ class _Still(dict[str, float]):
 
 
 # ---------------------------------------------------------------------- what older weights drew
+
+
+def _copies(*several: Mapping[str, Tensor]) -> list[dict[str, Tensor]]:
+    """The same tensors on the CPU, where no update writes them; what stands in several is copied once."""
+    made = {w.data_ptr(): w for each in several for w in each.values()}
+    made = {place: w.to("cpu", copy=True) for place, w in made.items()}
+    return [{n: made[w.data_ptr()] for n, w in each.items()} for each in several]
 
 
 def _drawn_in(step: int) -> str:

@@ -56,8 +56,8 @@ class ModelOptions(TypedDict, total=False):
     trust_remote_code: bool
 
 
-class RunOptions(ModelOptions, total=False):
-    """What a run is given besides: `task_set` is a mapping of task options, `tracker` a sequence of names."""
+class CompareOptions(ModelOptions, total=False):
+    """What every run of a study is given besides: `task_set` is a mapping of task options."""
 
     task_set: Mapping[str, Any]
     reward: str
@@ -67,30 +67,19 @@ class RunOptions(ModelOptions, total=False):
     checkpoint_every: int
     rollouts_every: int
     rollout_groups: int
+    measure_every: float
+    measure_problems: int
+    measure_samples: int
+
+
+class RunOptions(CompareOptions, total=False):
+    """What a single run is given besides: `tracker` is a sequence of names."""
+
     tracker: Sequence[str]
     engine: str
     workers: int
     ahead: int
     budget: str
-    measure_every: float
-    measure_problems: int
-    measure_samples: int
-
-
-class CompareOptions(ModelOptions, total=False):
-    """What every run of a study is given besides."""
-
-    task_set: Mapping[str, Any]
-    reward: str
-    micro_tokens: int
-    eval_problems: int
-    eval_samples: int
-    checkpoint_every: int
-    rollouts_every: int
-    rollout_groups: int
-    measure_every: float
-    measure_problems: int
-    measure_samples: int
 
 
 class Measures(dict[str, Evaluation]):

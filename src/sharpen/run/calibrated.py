@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
+from torch import Tensor
 
 from sharpen.evaluation import Evaluation, Move, paired
 from sharpen.maths.calibration import Bin, auroc, brier, ece, reliability
@@ -42,8 +43,8 @@ def stated(e: Evaluation) -> Calibration | None:
     p = torch.tensor([c for c, _, _ in said], dtype=torch.float64)
     shares, verdicts = p.repeat_interleave(2), torch.tensor([0.0, 1.0]).repeat(len(said))
     total = int(counts.sum())
-    found = _measured(shares.repeat_interleave(counts.flatten()), verdicts.repeat_interleave(counts.flatten()))
-    return Calibration(*found, silent=e.outcomes.silent / (total + e.outcomes.silent))
+    found = measured(shares.repeat_interleave(counts.flatten()), verdicts.repeat_interleave(counts.flatten()))
+    return replace(found, silent=e.outcomes.silent / (total + e.outcomes.silent))
 
 
 def agreed(e: Evaluation) -> Calibration | None:
@@ -53,15 +54,22 @@ def agreed(e: Evaluation) -> Calibration | None:
     if e.outcomes is None or not e.outcomes.votes or e.samples < 2:
         return None
     share = torch.tensor(e.outcomes.votes, dtype=torch.float64) / e.samples
-    return Calibration(*_measured(share, torch.tensor(e.outcomes.majority).double()))
+    return measured(share, torch.tensor(e.outcomes.majority))
 
 
-def _measured(
-    p: torch.Tensor, y: torch.Tensor
-) -> tuple[int, float, float, float, float, float | None, tuple[Bin, ...]]:
+def measured(p: Tensor, right: Tensor) -> Calibration:
+    """Of answers that were sure with `p[n]` in [0, 1] and turned out `right[n]` (0 or 1)."""
+    y = right.double()
     both = 0 < float(y.sum()) < len(y)
-    bars = tuple(reliability(p, y, BINS))
-    return len(p), float(p.mean()), float(y.mean()), ece(p, y, BINS), brier(p, y), auroc(p, y) if both else None, bars
+    return Calibration(
+        answers=len(p),
+        confidence=float(p.mean()),
+        right=float(y.mean()),
+        ece=ece(p, y, BINS),
+        brier=brier(p, y),
+        auroc=auroc(p, y) if both else None,
+        bars=tuple(reliability(p, y, BINS)),
+    )
 
 
 def brier_change(before: Evaluation, after: Evaluation, kind: str) -> Move | None:

@@ -11,16 +11,18 @@ from sharpen.evaluation import Evaluation
 from sharpen.run.rollouts import read_rollouts
 from sharpen.run.schema import SCHEMA
 
+FIGURES = "`run.history`, `run.evaluation`, and `sharpen.run.rollouts.read_rollouts(run.path)`"
+"""Where a run's figures are without pandas."""
 
-def pandas() -> Any:
-    """The package, or what to do where it is missing."""
+
+def pandas(figures: str = FIGURES) -> Any:
+    """The package, or what to do where it is missing; `figures` says where the same ones are without it."""
     try:
         import pandas
     except ImportError as error:
         raise SharpenError(
             "A table of pandas was asked for, and pandas is not installed. Install it with `pip install "
-            "'sharpen[notebook]'`, or read the same figures without it: `run.history`, `run.evaluation`, and "
-            "`sharpen.run.rollouts.read_rollouts(run.path)`."
+            f"'sharpen[notebook]'`, or read the same figures without it: {figures}."
         ) from error
     return pandas
 

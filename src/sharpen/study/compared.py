@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sharpen.errors import SharpenError
 from sharpen.run.files import replace, writing
+from sharpen.run.frames import pandas
 from sharpen.run.setup import Silent, Watcher
 from sharpen.study.base import Study
 from sharpen.study.page import page, tables
@@ -42,14 +42,7 @@ class Compared:
 
 
 def _frame(rows: Sequence[Mapping[str, Any]]) -> Any:
-    try:
-        import pandas as pd
-    except ImportError as error:
-        raise SharpenError(
-            "Frames are made by pandas, which is not installed. Install it with `pip install 'sharpen[notebook]'`, or "
-            "take the rows from `.results`."
-        ) from error
-    return pd.DataFrame(rows)
+    return pandas("the rows of `.results`").DataFrame(rows)
 
 
 def compared(study: Study, out: Path, *, jobs: int = 0, watcher: Watcher | None = None) -> Compared:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,7 +9,7 @@ import pyarrow as pa
 import torch
 
 from sharpen.errors import SharpenError
-from sharpen.maths import auroc, brier, ece, reliability
+from sharpen.run.calibrated import measured
 from sharpen.run.rollouts import files, opened, step_of
 from sharpen.view.shelf import Shelved
 
@@ -63,14 +62,14 @@ def _collect(row: Mapping[str, Any], pairs: dict[str, list[tuple[float, bool]]])
 
 
 def _binned(pairs: list[tuple[float, bool]]) -> dict[str, Any]:
-    p, y = torch.tensor([x for x, _ in pairs], dtype=torch.float64), torch.tensor([right for _, right in pairs])
-    mixed = 0 < int(y.sum()) < len(pairs)
+    said, right = zip(*pairs, strict=True)
+    c = measured(torch.tensor(said, dtype=torch.float64), torch.tensor(right))
     return {
-        "n": len(pairs),
-        "accuracy": float(y.double().mean()),
-        "said": float(p.mean()),
-        "ece": ece(p, y),
-        "brier": brier(p, y),
-        "auroc": auroc(p, y) if mixed else math.nan,
-        "bins": [{"n": b.size, "said": b.confidence, "solved": b.accuracy} for b in reliability(p, y)],
+        "n": c.answers,
+        "accuracy": c.right,
+        "said": c.confidence,
+        "ece": c.ece,
+        "brier": c.brier,
+        "auroc": c.auroc,
+        "bins": [{"n": b.size, "said": b.confidence, "solved": b.accuracy} for b in c.bars],
     }
