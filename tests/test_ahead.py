@@ -1,6 +1,5 @@
 """Samples drawn while earlier iterations are learnt from: which weights drew them, what is learnt, and resuming."""
 
-import copy
 import itertools
 import math
 import random
@@ -10,8 +9,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from sharpen.actor.engine.base import Engine
-from sharpen.actor.engine.local import LocalEngine
+from second import CopyEngine
 from sharpen.actor.engine.proof import fingerprints
 from sharpen.ahead import catch_up, prove, stages_ahead
 from sharpen.budget import Budget
@@ -34,32 +32,17 @@ class Even(Copy):
         return {"correct": sum(ord(c) % 2 == 0 for c in trace.text) / 4, "short": 0.0}
 
 
-class Copying(Engine):
-    """The local engine on a copy of the model; it keeps what it was sent and who asked."""
-
-    agreement = 1e-4
+class Copying(CopyEngine):
+    """It keeps what asked it, too."""
 
     def __init__(self, actor):
-        self.model = copy.deepcopy(actor.plain) if actor.module is actor.plain else nano_actor().module
-        self.inner = LocalEngine(
-            self.model,
-            end_tokens=frozenset(actor.ends),
-            pad_token=0,
-            max_context=actor.max_context,
-            decode=actor.decode,
-        )
-        self.sent, self.threads = [], set()
+        adapted = actor.module is not actor.plain
+        super().__init__(actor, model=nano_actor().module if adapted else None)
+        self.threads = set()
 
     def generate(self, prompts):
         self.threads.add(threading.current_thread().name.split("_")[0])
-        return self.inner.generate(prompts)
-
-    @torch.no_grad()
-    def sync(self, weights):
-        self.sent.append({n: w.clone() for n, w in weights.items()})
-        for n, p in self.model.named_parameters():
-            p.copy_(weights[n])
-        return fingerprints(dict(self.model.named_parameters()))
+        return super().generate(prompts)
 
 
 GRPO = override(recipe("grpo"), ("Loop.problems=4", "Loop.iterations=6", "Sample.n=4", "AdamW.lr=0.01"))
@@ -92,8 +75,8 @@ def test_samples_of_an_iteration_are_those_of_the_policy_as_it_was_that_many_ite
     t.rest()
     assert engine.threads == {"collector"}
     assert t.policy.engine is engine
-    assert len(engine.sent) == 6
-    for k, sent in enumerate(engine.sent):
+    assert len(engine.syncs) == 6
+    for k, sent in enumerate(engine.syncs):
         assert weights_equal(sent, weights[max(0, k - bound)])
     assert not any(weights_equal(a, b) for a, b in itertools.pairwise(weights))
     # what nothing was learnt from in between needs no correction, what is behind gets one
@@ -120,12 +103,22 @@ def test_with_a_budget_the_last_iteration_is_not_known_before():
     assert weights_equal(ends[-1], weights[-1])
 
 
+def test_the_entropy_of_what_was_drawn_is_told_where_the_engine_does_not_know_it():
+    t = trainer(1)  # such an engine
+    first = t.step()
+    seen = [s.cols["entropy"] for g in first.groups for x in g.traces for s in x.actions]
+    assert first.metrics["entropy"] == pytest.approx(float(torch.cat(seen).mean()), rel=1e-5)
+    plain = Trainer(GRPO, Even(), nano_actor()).step()  # other samples of the same weights
+    assert first.metrics["entropy"] == pytest.approx(plain.metrics["entropy"], rel=0.05)
+    t.rest()
+
+
 def test_without_a_bound_the_trainer_draws_itself():
     t = trainer(0)
     _, weights = steps(t, 2)
     assert t.ahead is None
     assert t.policy.engine.threads == {"MainThread"}
-    assert [weights_equal(a, b) for a, b in zip(t.policy.engine.sent, weights, strict=False)] == [True, True]
+    assert [weights_equal(a, b) for a, b in zip(t.policy.engine.syncs, weights, strict=False)] == [True, True]
 
 
 def test_a_run_is_the_same_each_time():
@@ -150,7 +143,7 @@ def test_a_run_goes_on_to_the_bit_with_what_was_drawn_ahead(at):
     rest, after = steps(again, 6 - at)
     assert words(rest) == words(told[at:])
     assert weights_equal(after[-1], weights[-1])
-    assert len(engine.sent) == max(0, 6 - at - 2)  # the others were in the checkpoint
+    assert len(engine.syncs) == max(0, 6 - at - 2)  # the others were in the checkpoint
     whole.rest(), again.rest()
 
 
@@ -313,7 +306,7 @@ def test_recipes_in_a_row_do_not_draw_ahead_of_each_other():
     told, weights = steps(t, 4)
     t.rest()
     assert [i.step for i in told] == [0, 1, 2, 3]
-    assert [weights_equal(engine.sent[k], weights[v]) for k, v in enumerate((0, 0, 2, 2))] == [True] * 4
+    assert [weights_equal(engine.syncs[k], weights[v]) for k, v in enumerate((0, 0, 2, 2))] == [True] * 4
 
 
 def test_adapters_are_merged_for_the_engine():
@@ -321,6 +314,6 @@ def test_adapters_are_merged_for_the_engine():
     engine = t.policy.engine
     told, _ = steps(t, 3)
     t.rest()
-    assert set(engine.sent[0]) == set(dict(nano_actor().module.named_parameters()))
-    assert not weights_equal(engine.sent[0], engine.sent[2])
+    assert set(engine.syncs[0]) == set(dict(nano_actor().module.named_parameters()))
+    assert not weights_equal(engine.syncs[0], engine.syncs[2])
     assert math.isclose(told[0].metrics["engine/gap"], 0, abs_tol=1e-5)

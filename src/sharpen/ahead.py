@@ -123,7 +123,12 @@ class Ahead:
         ctx.cost.add(Cost(**done.cost))
         for groups in done.seen:
             ctx.observe(groups)
-        ctx.cost.scored_tokens += catch_up(self.policy, done.groups, _drawn_in(done.step))
+        by = _drawn_in(done.step)
+        drawn = {id(s): s for t in _traces(done.groups, by) for s in t.actions if _stands(s, by)}
+        untold = [s for s in drawn.values() if "entropy" not in s.cols]  # what the engine did not know when it drew
+        ctx.cost.scored_tokens += catch_up(self.policy, done.groups, by)
+        for s in untold:
+            ctx.log("entropy", float(s.cols["entropy"].mean()), len(s))
         return done.groups
 
     def _begin(self, ctx: Ctx) -> None:
@@ -242,7 +247,12 @@ def _drawn_in(step: int) -> str:
 
 
 def _traces(groups: Sequence[Group], by: str) -> list[Trace]:
-    return [t for g in groups for t in g.traces if any(s.by == by and not s.moved and len(s) for s in t.actions)]
+    return [t for g in groups for t in g.traces if any(_stands(s, by) for s in t.actions)]
+
+
+def _stands(segment: Segment, by: str) -> bool:
+    """Whether it was drawn by `by` where it stands."""
+    return segment.by == by and not segment.moved and len(segment) > 0
 
 
 def _rescored(actor: LanguageActor, traces: Sequence[Trace], by: str) -> list[tuple[Segment, Rescored]]:
@@ -250,7 +260,7 @@ def _rescored(actor: LanguageActor, traces: Sequence[Trace], by: str) -> list[tu
     found: dict[int, tuple[Segment, Rescored]] = {}
     for trace, said in zip(traces, rescore(actor, traces), strict=True):
         for s, x in zip([s for s in trace.actions if len(s)], said, strict=True):
-            if s.by == by and not s.moved:
+            if _stands(s, by):
                 found.setdefault(id(s), (s, x))
     return list(found.values())
 

@@ -156,6 +156,7 @@ class LanguageActor(TextActor):
         out = []
         for request, d in zip(requests, draws, strict=True):
             told = {} if d.mismatch is None else {"mismatch": d.mismatch}
+            told |= {} if bool(d.entropy.isnan().all()) else {"entropy": d.entropy}  # not every engine knows it
             out.append(
                 Segment(
                     d.tokens,
@@ -165,7 +166,7 @@ class LanguageActor(TextActor):
                     by=request.by,
                     role="assistant",
                     text=self.decode(d.tokens.tolist()),
-                    cols={"logp_old": d.logp_full, "entropy": d.entropy, **told},
+                    cols={"logp_old": d.logp_full, **told},
                     # a stop string leaves the turn open; only an end token closes it
                     info={"end": d.end, "closed": int(d.tokens[-1]) in self._ends},
                 )
