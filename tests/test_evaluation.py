@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from sharpen.errors import SharpenError
-from sharpen.evaluation import Evaluation, Interval, change, comparisons, verdict
+from sharpen.evaluation import Evaluation, Interval, change, comparisons
+from sharpen.run.verdict import verdict
 from sharpen.visible import one_line, printable, visible
 
 

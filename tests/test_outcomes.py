@@ -10,9 +10,10 @@ from measured import measured
 from sharpen.actor.scripted import ScriptedActor
 from sharpen.errors import SharpenError
 from sharpen.evaluate import evaluate
-from sharpen.evaluation import Evaluation, Interval, Move, moved, paired, room, verdict
+from sharpen.evaluation import Evaluation, Interval, Move, moved, paired
 from sharpen.evaluation import comparisons as read
 from sharpen.outcomes import Outcomes, told
+from sharpen.run.verdict import room, verdict
 from sharpen.task.confident import Confident
 from toy import Copy
 

@@ -135,6 +135,8 @@ def test_step_beam_follows_the_values_and_beam_the_likelihood():
     assert traces[-1].text == "a\ny"  # a over b (0.3, 0.2), then y over x: greedy misses w
     traces, _, _ = searched(Beam(width=2, expand=2, squash="none"), SCORES)
     assert [t.text for t in traces] == ["b\nz", "b\nc\nw"]
+    noted = [[x.info["value"] for x in t.actions] for t in traces]  # what the tree of its rollouts shows
+    assert noted == [pytest.approx([0.2, 0.25]), pytest.approx([0.2, 0.8, 0.9])]
     traces, _, critic = searched(Beam(width=2, expand=2, by="logp"), {})
     assert critic.asked == []
     assert [len(t.text) for t in traces] == [3, 3]  # shorter answers are likelier at the same log-prob a token

@@ -38,6 +38,16 @@ def grid_base(folder: Path) -> Path:
     return folder
 
 
+def study(where: Path, models: Path) -> None:
+    """Two recipes at three seeds each, measured while they train."""
+    noisy = f"{TESTS / 'benches.py'}:Noisy"
+    for recipe in ("dr-grpo", "grpo"):
+        for seed in range(3):
+            sets = [*SIZE, "Sample.n=8", "AdamW.lr=3e-3", "AdamW.scale=1"]
+            more = KEPT | {"rollouts_every": 100, "measure_every": 2, "measure_problems": 8, "measure_samples": 4}
+            train(recipe, noisy, models / "copy", where / f"{recipe}-seed{seed}", seed, set=sets, **more)
+
+
 def made(where: Path) -> None:
     """Five runs of real recipes, a few seconds each."""
     models = where.parent / "models"

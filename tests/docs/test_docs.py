@@ -30,6 +30,7 @@ SHORTER = {
     "train": "--set Loop.iterations=2 --set Loop.problems=2 --eval-problems 1 --eval-samples 2",
     "eval": "--problems 1 --k 1,2",
     "check": "--problems 12",
+    "compare": "--model my-model --seeds 1 --budget 1-steps --eval-problems 2 --eval-samples 2 --measure-problems 2",
 }
 
 

@@ -13,7 +13,7 @@ from starlette.testclient import TestClient
 
 from browsing import Watched, served
 from sharpen.run.rollouts import RolloutWriter, files
-from viewed import EVIL, client, hostile, made
+from viewed import EVIL, client, hostile, made, study
 
 
 @pytest.fixture(scope="session")
@@ -21,6 +21,14 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of runs that no test changes."""
     where = tmp_path_factory.mktemp("view") / "runs"
     made(where)
+    return where
+
+
+@pytest.fixture(scope="session")
+def seeds(runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of two recipes at three seeds each, which no test changes."""
+    where = tmp_path_factory.mktemp("seeds") / "study"
+    study(where, runs.parent / "models")
     return where
 
 

@@ -10,6 +10,7 @@ import shutil
 import pytest
 
 from browsing import PICTURES, Watched, served
+from sharpen.run.directory import RunDir
 from sharpen.run.rollouts import read_rollouts
 
 pytest.importorskip("playwright", reason="playwright is not installed")
@@ -71,6 +72,47 @@ def test_curves_of_two_runs_together(look):
     assert "%" in look.page.locator('figure[data-title="solved"] .readout').inner_text()
     look.page.get_by_label("find a metric").fill("reward/")
     assert all(t.startswith("reward/") for t in look.texts(".chip"))
+
+
+def test_seeds_of_a_study_together(browser, seeds):
+    with served(seeds) as address:
+        look = Watched(browser, address)
+        look.go("/")
+        look.page.keyboard.press("/")
+        look.page.keyboard.type("dr-grpo on")
+        assert look.texts("td.name a") == ["dr-grpo-seed0", "dr-grpo-seed1", "dr-grpo-seed2"]
+        look.page.keyboard.press("Escape")
+        assert look.page.get_by_label("find runs").input_value() == "dr-grpo on"
+        assert look.page.get_by_role("button", name="Pick all 3").count() == 1
+        look.page.get_by_label("find runs").fill("")
+        look.page.get_by_role("button", name="Pick all 6").click()
+        assert look.page.locator("td.tick input:checked").count() == 6
+        assert look.page.get_by_role("button", name="Pick none").count() == 1
+        look.page.get_by_role("link", name="Curves of 6 runs together").click()
+        look.at("/curves")
+        chart = look.page.locator('figure[data-title="held-out accuracy"]')
+        assert chart.locator("polyline.mean").count() == 2
+        assert chart.locator("polygon.area").count() == 2
+        look.picture("seeds")
+        # the figures are those of the runs
+        ends = [
+            [RunDir(seeds / f"{r}-seed{k}").read_curve()[-1]["accuracy"] for k in range(3)] for r in ("dr-grpo", "grpo")
+        ]
+        chart.locator("svg").focus()
+        look.page.keyboard.press("End")
+        said = chart.locator(".readout").inner_text()
+        told = [f"{100 * sum(y) / 3:.1f} % ({100 * min(y):.1f} % – {100 * max(y):.1f} %)" for y in ends]
+        names = [f"{r} on benches.py:Noisy, 3 seeds" for r in ("dr-grpo", "grpo")]
+        assert said == f"step 6: {names[0]} {told[0]} · {names[1]} {told[1]}"
+        chart.locator("svg").blur()
+        look.page.keyboard.press("s")
+        assert "seeds=apart" in look.page.url
+        assert chart.locator("polyline.mean").count() == 6
+        assert chart.locator("polygon.area").count() == 0
+        look.page.get_by_label("along").select_option("tokens")
+        look.page.keyboard.press("s")
+        assert chart.locator("polygon.area").count() == 2
+        look.close()
 
 
 def test_rollouts_filtered_sorted_and_walked(look, runs):

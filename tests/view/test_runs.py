@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from sharpen.evaluation import comparisons
 from sharpen.recipe import recipes_of
 from sharpen.recipes import all_recipes
 from sharpen.run.directory import RunDir
@@ -32,6 +33,11 @@ def test_the_list(ask, runs):
         splits["test"]["before"]["accuracy"],
         splits["test"]["after"]["accuracy"],
     )
+    # how it moved is told by the rule of the report: problem by problem
+    [move] = [p.moved("accuracy") for p in comparisons(splits) if p.split == "test"]
+    assert (grpo["move"], grpo["by"]) == (move.change, list(move.by))
+    [test] = [s for s in said(ask.get(f"/api/runs/{grpo['id']}/evaluation"))["splits"] if s["split"] == "test"]
+    assert (test["paired"], test["rows"][0]["move"], test["rows"][0]["by"]) == (True, move.change, list(move.by))
 
 
 def test_numbers_stay_while_runs_come_and_go(copied, tmp_path, monkeypatch):

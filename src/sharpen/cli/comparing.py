@@ -17,7 +17,7 @@ from sharpen.study import Study, compared, entries
 from sharpen.study.base import POINTS
 from sharpen.study.compared import Compared
 from sharpen.study.page import verdict
-from sharpen.study.tables import NOTE, sections
+from sharpen.study.tables import NOTE, aligned, sections
 
 
 def add_compare(p: argparse.ArgumentParser) -> None:
@@ -76,8 +76,10 @@ def show(done: Compared) -> None:
     print(verdict(told))
     for name, (heads, *rows) in sections(told):
         print(f"\n{name}")
-        # without a terminal there are no heads, and figures without names say nothing
-        table(heads, rows if Console().is_terminal else [heads, *rows])
+        if Console().is_terminal:
+            table(heads, rows)
+        else:
+            print("\n".join(aligned([heads, *rows])))
     print(f"\n{NOTE}")
     for name, text in told["errors"].items():
         print(f"{name} failed: {text}")

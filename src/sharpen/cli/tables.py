@@ -12,9 +12,10 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from sharpen.evaluation import NAMES, Change, Comparison, Interval, change, comparisons, moved, shown, verdict
+from sharpen.evaluation import NAMES, Change, Comparison, Interval, by_problem, comparisons, shown
 from sharpen.run.samples import kind, prompt, sorted_samples
 from sharpen.run.story import CALIBRATED, CHANGED, COST, LEARNED, WRONG, Story, tight
+from sharpen.run.verdict import verdict
 from sharpen.visible import one_line, printable, visible
 
 HEAD = ("measure", "before", "after", "change")
@@ -56,11 +57,10 @@ def _cell(x: Interval | None) -> str:
 
 
 def _change(pair: Comparison, name: str, a: Interval | None, b: Interval | None) -> tuple[str, Change]:
-    if a is None or b is None or pair.before is None or pair.after is None:
+    move = pair.moved(name)
+    if a is None or b is None or move is None:
         return "", "unclear"
-    found = moved(pair.before, pair.after, name)
-    move = found.change if found else change(a, b)
-    return f"{100 * (b.mean - a.mean):+.1f}{' ' if move == 'unclear' else '*'}", move
+    return f"{100 * (b.mean - a.mean):+.1f}{' ' if move.change == 'unclear' else '*'}", move.change
 
 
 def heading(pair: Comparison) -> str:
@@ -73,8 +73,7 @@ def heading(pair: Comparison) -> str:
 
 def note(pairs: Sequence[Comparison]) -> str:
     """What the figures of the tables are."""
-    sides = [(p.before, p.after) for p in pairs if p.before is not None and p.after is not None]
-    return PAIRED if sides and all(e.outcomes is not None for two in sides for e in two) else NOTE
+    return PAIRED if by_problem(pairs) else NOTE
 
 
 def plain_table(pairs: Sequence[Comparison]) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sharpen.evaluation import NAMES, Comparison, Interval, change, moved, percent
+from sharpen.evaluation import NAMES, Comparison, Interval, by_problem, percent
 from sharpen.run.calibrated import agreed, stated
 from sharpen.run.charts import intervals
 from sharpen.run.html import Child, Html, join, table, tag
@@ -34,11 +34,10 @@ def evaluation(pairs: Sequence[Comparison]) -> Html:
 
 
 def _rule(pairs: Sequence[Comparison]) -> str:
-    known = all(e.outcomes is not None for p in pairs for e in (p.before, p.after) if e is not None)
     how = (
         "A change is that of the same problems, in points with its 95 % interval, coloured when this leaves out 0 "
         "and six problems or more changed"
-        if known
+        if by_problem(pairs)
         else "A change is coloured when the two intervals do not overlap"
     )
     return f"{how}. The bars show before (hollow) and after (filled) from 0 to 100 %."
@@ -67,16 +66,14 @@ def _share(x: Interval | None) -> Child:
 
 
 def _change(p: Comparison, name: str, a: Interval | None, b: Interval | None) -> Child:
-    if a is None or b is None or p.before is None or p.after is None:
+    move = p.moved(name)
+    if a is None or b is None or move is None:
         return "–"
-    move = moved(p.before, p.after, name)
-    way = move.change if move else change(a, b)
-    mark = {"up": " ▲", "down": " ▼", "unclear": ""}[way]
-    points = tag("span", f"{100 * (b.mean - a.mean):+.1f}{mark}", class_=way)
-    by = move.by if move else None
-    if by is None:
+    mark = {"up": " ▲", "down": " ▼", "unclear": ""}[move.change]
+    points = tag("span", f"{100 * (b.mean - a.mean):+.1f}{mark}", class_=move.change)
+    if move.by is None:
         return points
-    return join(points, " ", tag("span", f"{100 * by.low:.1f} to {100 * by.high:.1f}", class_="soft"))
+    return join(points, " ", tag("span", f"{100 * move.by.low:.1f} to {100 * move.by.high:.1f}", class_="soft"))
 
 
 def counts(pairs: Sequence[Comparison]) -> Html:

@@ -16,17 +16,15 @@ from sharpen.evaluation import (
     Comparison,
     Evaluation,
     Interval,
-    learned,
     moved,
     percent,
-    room,
-    widened,
     widest,
 )
 from sharpen.run.calibrated import Calibration, agreed, brier_change, stated
 from sharpen.run.diagnose import Finding
 from sharpen.run.spending import spent
 from sharpen.run.trends import Entry, Trends
+from sharpen.run.verdict import learned, room, widened
 
 Kind = Literal["widened", "sharpened", "narrowed", "learned", "worse", "broadened", "lost", "same"]
 """What training did on a split: right more often and more in reach (`widened`), no more (`sharpened`) or less in reach

@@ -147,6 +147,7 @@ class Tree:
             if self.search.oracle and node.done:
                 node.value = self.verdict(node)
             node.q = node.value
+            node.said[-1].info["value"] = node.value  # kept with the rollouts
 
     def verdict(self, node: Node) -> float:
         """What the task says of a complete answer: 1, or the least value there is."""

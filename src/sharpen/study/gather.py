@@ -19,7 +19,8 @@ from sharpen.study.base import BASE, Job, Study
 
 @dataclass(frozen=True)
 class Final:
-    """A model at its end: the scores of each problem by measure (`accuracy`, `greedy`, `pass@k`), shares from 0 to 1.
+    """A model at its end: the scores of each problem by measure, shares from 0 to 1. Those of `accuracy`, `greedy` and
+    `pass@k` are on the split that decides; the accuracy on other splits has their names (`harder`).
 
     `length` is the mean number of tokens of an answer, `curve` the points at which it was measured while it trained,
     `seconds` those of the clock that its iterations took.
@@ -58,10 +59,9 @@ class Found:
         """The runs of a recipe on a task, by seed."""
         return sorted((f for f in self.finals if (f.recipe, f.task) == (recipe, task)), key=lambda f: f.seed)
 
-    @property
-    def measures(self) -> list[str]:
-        """What is measured of each model, in order."""
-        return list(next(iter(self.bases.values())).scores)
+    def measures(self, task: str) -> list[str]:
+        """What is measured of each model on a task, in order."""
+        return list(self.bases[task].scores)
 
 
 def scores(finals: Sequence[Final], measure: str) -> Tensor:
@@ -105,4 +105,8 @@ def _measured(data: Mapping[str, Any], split: str, when: str, samples: int) -> t
     told = data["splits"][split][when]
     outcomes = Outcomes.from_plain(told["outcomes"])
     names = ["accuracy", "greedy", *(f"pass@{k}" for k in KS if 1 < k <= samples)]
-    return {n: outcomes.values(n, samples) or [] for n in names}, float(told.get("length", 0.0))
+    out = {n: outcomes.values(n, samples) or [] for n in names}
+    for other, sides in data["splits"].items():
+        if other != split and "outcomes" in sides.get(when, {}):
+            out[other] = Outcomes.from_plain(sides[when]["outcomes"]).values("accuracy", samples) or []
+    return out, float(told.get("length", 0.0))

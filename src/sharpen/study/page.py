@@ -78,8 +78,7 @@ def _about(told: Mapping[str, Any]) -> str:
     s = told["study"]
     return (
         f"Every run starts from the model {s['model']} and goes on until {s['budget']['words']} are spent; seeds 0 to "
-        f"{s['seeds'] - 1}. Intervals speak of other seeds and other problems of the kind; few seeds make them too "
-        "narrow."
+        f"{s['seeds'] - 1}. Intervals speak of other seeds and other problems of the kind."
     )
 
 
@@ -96,4 +95,4 @@ def _runs(told: Mapping[str, Any]) -> Html:
 def _cell(x: object) -> str:
     if isinstance(x, float):
         return f"{x:.3f}" if abs(x) < 10 else f"{x:,.0f}"
-    return f"{x:,}" if isinstance(x, int) else str(x)
+    return f"{x:,}" if isinstance(x, int) else "-" if x is None else str(x)

@@ -25,6 +25,9 @@ from sharpen.study.statistics import (
 FORMAT = 1
 """Version of the layout of results.json."""
 
+COSTS = ("generated_tokens", "trained_tokens", "updates", "verifier_calls")
+"""What is told of the cost of a run."""
+
 PLACES = 41
 """Places at which the curves of several seeds are averaged."""
 
@@ -49,7 +52,6 @@ def summary(found: Found, errors: Mapping[str, str]) -> dict[str, Any]:
             "curve": {"problems": s.setup.measure_problems, "samples": s.setup.measure_samples},
             "random": s.random,
         },
-        "measures": found.measures,
         "tasks": {task: _task(found, task) for task in s.tasks},
         "errors": dict(errors),
         "finals": [_row(f, found) for f in [*found.bases.values(), *found.finals]],
@@ -64,24 +66,26 @@ def summary(found: Found, errors: Mapping[str, str]) -> dict[str, Any]:
 def _task(found: Found, task: str) -> dict[str, Any]:
     arms = {e.name: found.of(e.name, task) for e in found.study.entries}
     arms = {name: runs for name, runs in arms.items() if runs}
-    base = found.bases[task]
+    base, measures = found.bases[task], found.measures(task)
     goal = _target(found, arms)
+    best = sorted(arms, key=lambda name: -_mean([f.mean("accuracy") for f in arms[name]]))
     bands = {name: band([f.points() for f in runs], PLACES) for name, runs in arms.items()}
     return {
-        "base": {m: _interval(found, [base], m) for m in found.measures} | {"length": base.length},
+        "measures": measures,
+        "base": {m: _interval(found, [base], m) for m in measures} | {"length": base.length},
         "recipes": {
             name: {
                 "seeds": [f.seed for f in runs],
-                **{m: _interval(found, runs, m) for m in found.measures},
+                **{m: _interval(found, runs, m) for m in measures},
                 "length": _mean([f.length for f in runs]),
                 "iterations": _mean([f.iterations for f in runs]),
                 "spent": _mean([f.spent for f in runs]),
-                "generated_tokens": _mean([f.cost["generated_tokens"] for f in runs]),
+                **{n: _mean([f.cost.get(n, 0) for f in runs]) for n in COSTS},
                 "to_target": _reached(runs, goal)._asdict() if goal is not None else None,
             }
             for name, runs in arms.items()
         },
-        "pairs": [_pair(found, arms, base, a, b, m) for a, b in _pairs([*arms, BASE]) for m in found.measures],
+        "pairs": [_pair(found, arms, base, a, b, m) for a, b in _pairs([*best, BASE]) for m in measures],
         "target": goal,
         "curves": {name: b._asdict() for name, b in bands.items()},
     }
@@ -170,16 +174,17 @@ def _sign(pair: Mapping[str, Any], name: str) -> int:
 
 
 def _row(f: Final, found: Found) -> dict[str, Any]:
-    """A model at its end as a row of a table."""
+    """A model at its end as a row of a table; None for what is measured on other tasks only."""
+    every = dict.fromkeys(m for task in found.study.tasks for m in found.measures(task))
     return {
         "recipe": f.recipe,
         "task": f.task,
         "seed": f.seed,
-        **{m: f.mean(m) for m in found.measures},
+        **{m: f.mean(m) if m in f.scores else None for m in every},
         "length": f.length,
         "iterations": f.iterations,
         "spent": f.spent,
-        **{n: f.cost.get(n, 0) for n in ("generated_tokens", "trained_tokens", "updates", "verifier_calls")},
+        **{n: f.cost.get(n, 0) for n in COSTS},
     }
 
 

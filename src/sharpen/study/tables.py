@@ -8,36 +8,50 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sharpen.evaluation import Interval, percent, shown
+from sharpen.evaluation import percent
 from sharpen.study.base import BASE
 
 NOTE = (
     "Shares of held-out problems with 95 % bootstrap intervals over seeds and problems. A difference is paired by seed "
-    "and problem; P(better) is the share of resamples in which the first is ahead."
+    "and problem, in points, with * where its interval leaves out 0; P(better) is the share of resamples in which the "
+    "first is ahead."
 )
 
 
-def finals(told: Mapping[str, Any], task: str) -> list[tuple[str, ...]]:
-    """Heads, then the base and a row a recipe on a task, the best first."""
-    measures = told["measures"]
+def measures(told: Mapping[str, Any], task: str) -> list[tuple[str, ...]]:
+    """Heads, then the base and a row a recipe on a task, the best first: every measure in percent with its interval."""
     of = told["tasks"][task]
-    goal = of["target"]
-    heads = ("recipe", "seeds", *measures, "length", "iterations", "generated tokens", "tokens to target")
-    base = of["base"]
-    rows = [heads, (BASE, "", *(shown(Interval(*base[m])) for m in measures), f"{base['length']:.0f}", "", "", "")]
-    for name, x in sorted(of["recipes"].items(), key=lambda item: -item[1]["accuracy"][1]):
-        rows.append(
+    heads = ("recipe", *(f"{m}, %" for m in of["measures"]))
+    rows = [(BASE, of["base"]), *_ranked(of)]
+    return [heads, *((name, *(_share(x[m]) for m in of["measures"])) for name, x in rows)]
+
+
+def costs(told: Mapping[str, Any], task: str) -> list[tuple[str, ...]]:
+    """Heads, then a row a recipe on a task in the same order: means over seeds of what a run did, and to the target."""
+    of = told["tasks"][task]
+    counts = ("iterations", "updates", "generated_tokens", "trained_tokens", "length")
+    heads = ("recipe", "seeds", *(c.replace("_", " ") for c in counts), "tokens to target")
+    return [
+        heads,
+        *(
             (
                 name,
                 str(len(x["seeds"])),
-                *(shown(Interval(*x[m])) for m in measures),
-                f"{x['length']:.0f}",
-                f"{x['iterations']:,.0f}",
-                f"{x['generated_tokens']:,.0f}",
-                reached(x["to_target"]) if goal is not None else "-",
+                *(f"{x[c]:,.0f}" for c in counts),
+                reached(x["to_target"]) if x["to_target"] else "-",
             )
-        )
-    return rows
+            for name, x in _ranked(of)
+        ),
+    ]
+
+
+def _ranked(of: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+    return sorted(of["recipes"].items(), key=lambda item: -item[1]["accuracy"][1])
+
+
+def _share(x: Sequence[float]) -> str:
+    low, mean, high = (100 * y for y in x)
+    return f"{mean:.1f} ({low:.1f} to {high:.1f})"
 
 
 def reached(x: Mapping[str, Any]) -> str:
@@ -83,11 +97,20 @@ def sections(told: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, ...]]]]
     """Every table with its heading, in order."""
     out = []
     for task in told["tasks"]:
-        out.append((heading(told, task), finals(told, task)))
+        out.append((heading(told, task), measures(told, task)))
+        out.append((f"{task}: what a run did", costs(told, task)))
         out.append((f"{task}: differences", pairs(told, task)))
     if len(told["tasks"]) > 1 and told["across"]:
         out.append(("All tasks: accuracy as a share of what the base left to learn", across(told)))
     return out
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Rows as lines of text, the first column to the left and figures to the right."""
+    wide = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(f"{x:>{w}}" if k else f"{x:<{w}}" for k, (x, w) in enumerate(zip(r, wide, strict=True))) for r in rows
+    ]
 
 
 def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -96,5 +119,7 @@ def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
     writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
     writer.writeheader()
     for row in rows:
-        writer.writerow({k: "" if isinstance(x, float) and not math.isfinite(x) else x for k, x in row.items()})
+        writer.writerow(
+            {k: "" if x is None or (isinstance(x, float) and not math.isfinite(x)) else x for k, x in row.items()}
+        )
     return file.getvalue()

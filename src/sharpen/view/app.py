@@ -88,6 +88,7 @@ def _routes(shelf: Shelf) -> list[Route]:
     about: dict[str, Callable[[Shelved, Request, Question], Any]] = {
         "": lambda run, *_: summary.overview(run),
         "/metrics": tail("metrics.jsonl"),
+        "/curve": tail("curve.jsonl"),
         "/timing": tail("timing.jsonl"),
         "/findings": lambda run, *_: summary.findings(run),
         "/evaluation": lambda run, *_: summary.evaluation(run),

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sharpen.errors import SharpenError
-from sharpen.evaluation import NAMES, Comparison, Interval, change, comparisons, verdict
+from sharpen.evaluation import NAMES, Comparison, Interval, by_problem, comparisons
 from sharpen.recipe import Method, Program, Recipe
 from sharpen.recipes import all_recipes
 from sharpen.run.diagnose import diagnose
@@ -14,6 +14,7 @@ from sharpen.run.manifest import rebuild
 from sharpen.run.remedies import Known
 from sharpen.run.samples import kind, sorted_samples
 from sharpen.run.telling import known
+from sharpen.run.verdict import verdict
 from sharpen.view.records import every, thinned, values
 from sharpen.view.shelf import Shelved
 
@@ -90,11 +91,10 @@ def accuracies(run: Shelved) -> dict[str, Any]:
     """Accuracy before and after training, `[low, mean, high]`, on the split that decides, and how it moved."""
     pairs = compared(measured(run)["splits"])
     if not pairs:
-        return {"split": None, "before": None, "after": None, "move": None}
+        return {"split": None, "before": None, "after": None, "move": None, "by": None}
     pair = next((p for p in pairs if p.split == "test"), pairs[0])
     before, after = (e.accuracy if e else None for e in (pair.before, pair.after))
-    move = change(before, after) if before and after else None
-    return {"split": pair.split, "before": before, "after": after, "move": move}
+    return {"split": pair.split, "before": before, "after": after, **_move(pair, "accuracy")}
 
 
 def overview(run: Shelved) -> dict[str, Any]:
@@ -151,18 +151,21 @@ def _split(pair: Comparison) -> dict[str, Any]:
     return {
         "split": pair.split,
         "about": NAMES.get(pair.split, ""),
-        "rows": [{"name": n, "before": a, "after": b, "move": _move(a, b)} for n, a, b in pair.rows()],
+        "rows": [{"name": n, "before": a, "after": b, **_move(pair, n)} for n, a, b in pair.rows()],
         "means": [{"name": n, "before": a, "after": b} for n, a, b in pair.means()],
         "pass": {side: _curve(e.pass_at) for side, e in sides.items() if e},
         "maj": {side: _curve(e.maj_at) for side, e in sides.items() if e},
         "problems": {side: e.problems for side, e in sides.items() if e},
         "samples": {side: e.samples for side, e in sides.items() if e},
         "length": {side: e.length for side, e in sides.items() if e},
+        "paired": by_problem([pair]),
     }
 
 
-def _move(before: Interval | None, after: Interval | None) -> str | None:
-    return change(before, after) if before and after else None
+def _move(pair: Comparison, measure: str) -> dict[str, Any]:
+    """How a measure moved, and by how much problem by problem where that is known: `[low, mean, high]`."""
+    move = pair.moved(measure)
+    return {"move": move and move.change, "by": move and move.by}
 
 
 def _curve(at: Mapping[int, Interval]) -> Sequence[tuple[int, Interval]]:

@@ -44,7 +44,13 @@ export function thin(points, most = POINTS_MOST) {
   return out;
 }
 
-// A figure for `series` of {name, colour (0 to 7), points, band?}; `draw` on the result takes new ones.
+const COLOURS = 8;
+
+// The classes of a colour by its number.
+export const coloured = (k) => `c${k % COLOURS}${k >= COLOURS ? ".again" : ""}`;
+
+// A figure for `series` of {name, colour, points, area?}, where points are [x, y], or [x, y, low, high] with an `area`
+// or where all have `bands`; colours repeat dashed. `draw` on the result takes new ones.
 export function chart({ title, about = "", axis = "step", height = 190, zero = true, fixed = null, write = number, tick = number, marks = null, bands = false }) {
   const plot = svg("svg", { tabindex: 0, role: "img" });
   const keys = el("div.legend");
@@ -57,7 +63,7 @@ export function chart({ title, about = "", axis = "step", height = 190, zero = t
     const all = state.series.flatMap((s) => s.points);
     if (!all.length) return put(plot);
     const xs = all.map((p) => p[0]);
-    const ys = all.flatMap((p) => (bands ? [p[1], p[2], p[3]] : [p[1]])).filter(Number.isFinite);
+    const ys = all.flatMap((p) => [p[1], p[2], p[3]]).filter(Number.isFinite);
     const yt = fixed || ticks(zero ? Math.min(0, min(ys)) : min(ys), zero ? Math.max(0, max(ys)) : max(ys));
     const xlow = min(xs);
     const xhigh = max(xs) > xlow ? max(xs) : xlow + 1;
@@ -72,7 +78,7 @@ export function chart({ title, about = "", axis = "step", height = 190, zero = t
     const ends = state.series.filter((s) => s.points.length).map((s) => `${s.name} from ${write(s.points[0][1])} to ${write(s.points[s.points.length - 1][1])}`);
     plot.setAttribute("aria-label", `${title}: ${ends.join(", ")}. Arrow keys move a cursor.`);
     put(plot, frame({ yt, x, y, xlow, xhigh, width, height, axis: state.axis, tick, marks }), state.series.map((s) => curve(s, x, y, state.smoothing, bands)), svg("g.cursor"));
-    put(keys, state.series.length > 1 ? state.series.map((s) => el("span.key", {}, el(`i.c${s.colour % 8}`), s.name)) : null);
+    put(keys, state.series.length > 1 ? state.series.map((s) => el("span.key", {}, el(`i.${coloured(s.colour)}`), s.name)) : null);
     cursor();
   };
 
@@ -88,8 +94,8 @@ export function chart({ title, about = "", axis = "step", height = 190, zero = t
     const { x, y } = state.scale;
     const at = state.cursor;
     const near = state.series.map((s) => [s, s.points[nearest(s.points, at)]]).filter(([, p]) => p);
-    put(layer, svg("line", { x1: x(at), x2: x(at), y1: TOP, y2: height - BOTTOM }), near.map(([s, p]) => svg(`circle.c${s.colour % 8}`, { cx: x(p[0]), cy: y(p[1]), r: 3.5 })));
-    put(readout, `${state.axis} ${marks ? marks.find(([m]) => m === at)?.[1] : number(at)}: `, near.map(([s, p], k) => [k ? " · " : "", near.length > 1 ? `${s.name} ` : "", el("b", {}, write(p[1])), bands && Number.isFinite(p[2]) ? ` (${write(p[2])} – ${write(p[3])})` : ""]));
+    put(layer, svg("line", { x1: x(at), x2: x(at), y1: TOP, y2: height - BOTTOM }), near.map(([s, p]) => svg(`circle.${coloured(s.colour)}`, { cx: x(p[0]), cy: y(p[1]), r: 3.5 })));
+    put(readout, `${state.axis} ${marks ? marks.find(([m]) => m === at)?.[1] : number(at)}: `, near.map(([s, p], k) => [k ? " · " : "", near.length > 1 ? `${s.name} ` : "", el("b", {}, write(p[1])), Number.isFinite(p[2]) ? ` (${write(p[2])} – ${write(p[3])})` : ""]));
   };
 
   const steps = () => [...new Set(state.series.flatMap((s) => s.points.map((p) => p[0])))].sort((a, b) => a - b);
@@ -156,7 +162,7 @@ function frame({ yt, x, y, xlow, xhigh, width, height, axis, tick, marks }) {
 }
 
 function curve(s, x, y, smoothing, bands) {
-  const colour = `c${s.colour % 8}`;
+  const colour = coloured(s.colour);
   const whole = s.points.filter((p) => Number.isFinite(p[1]));
   const path = (points) => points.map((p) => `${x(p[0]).toFixed(1)},${y(p[1]).toFixed(1)}`).join(" ");
   const dots = () => whole.map((p) => svg(`circle.dot.${colour}`, { cx: x(p[0]), cy: y(p[1]), r: 3 }));
@@ -165,6 +171,10 @@ function curve(s, x, y, smoothing, bands) {
     return [spread, svg(`polyline.mean.${colour}`, { points: path(whole) }), dots()];
   }
   if (whole.length === 1) return dots();
+  if (s.area) {
+    const side = (k) => thin(smooth(whole.map((p) => [p[0], p[k]]), smoothing));
+    return [svg(`polygon.area.${colour}`, { points: `${path(side(2))} ${path(side(3).reverse())}` }), svg(`polyline.mean.${colour}`, { points: path(side(1)) })];
+  }
   const soft = smooth(whole, smoothing);
   return [smoothing ? svg(`polyline.raw.${colour}`, { points: path(thin(whole)) }) : null, svg(`polyline.mean.${colour}`, { points: path(thin(soft)) })];
 }

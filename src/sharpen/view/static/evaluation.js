@@ -35,17 +35,28 @@ function share(x) {
 }
 
 function measures(s) {
-  const rows = s.rows.map((r) => [r.name, share(r.before), share(r.after), delta(r)]);
+  const rows = s.rows.map((r) => [r.name, share(r.before), share(r.after), moved(r)]);
   const more = s.means.map((r) => [r.name, number(r.before), number(r.after), ""]);
   const lengths = s.length.before != null || s.length.after != null ? [["tokens an answer", number(s.length.before), number(s.length.after), ""]] : [];
   const sizes = Object.entries(s.problems).map(([side, n]) => `${side}: ${n} problems, ${s.samples[side]} samples`).join("; ");
-  return [table(["measure", "before", "after", "change"], [...rows, ...more, ...lengths], `Measures on ${s.split}`, "numbers"), el("p.soft", {}, `Shares with 95 % intervals; ${sizes}.`)];
+  const rule = s.paired ? " A change is that of the same problems, coloured when its interval leaves out 0 and six problems or more changed." : "";
+  return [table(["measure", "before", "after", "change"], [...rows, ...more, ...lengths], `Measures on ${s.split}`, "numbers"), el("p.soft", {}, `Shares with 95 % intervals; ${sizes}.${rule}`)];
 }
 
-function delta(r) {
-  if (!r.before || !r.after) return "–";
-  const points = 100 * (r.after[1] - r.before[1]);
-  return el(`span.${r.move}`, {}, `${points >= 0 ? "+" : "−"}${Math.abs(points).toFixed(1)}${{ up: " ▲", down: " ▼" }[r.move] || ""}`);
+// How a measure changed, in points, coloured where chance does not explain it.
+export function delta(r) {
+  if (!r.before || !r.after) return el("span.soft", {}, "–");
+  const mark = { up: " ▲", down: " ▼" }[r.move] || "";
+  const about = r.by ? `problem by problem, 95 % interval ${signed(r.by[0])} to ${signed(r.by[2])}` : r.move === "unclear" ? "the intervals overlap" : "the intervals lie apart";
+  return el(`span.${r.move || "unclear"}`, { title: about }, signed(r.after[1] - r.before[1]) + mark);
+}
+
+function signed(share) {
+  return `${share < 0 ? "−" : "+"}${Math.abs(100 * share).toFixed(1)}`;
+}
+
+function moved(r) {
+  return r.by ? [delta(r), " ", el("span.soft", {}, `${signed(r.by[0])} – ${signed(r.by[2])}`)] : delta(r);
 }
 
 function passes(s) {

@@ -124,8 +124,10 @@ document.addEventListener("keydown", (event) => {
   const field = event.target instanceof Element && event.target.closest("input, select, textarea");
   if (event.key === "Escape") {
     if (closeHelp()) return;
-    if (field) field.blur();
-    else if (current && current.up) location.hash = current.up;
+    if (field) {
+      field.blur();
+      event.preventDefault(); // the browser would empty a search field, and tell nobody
+    } else if (current && current.up) location.hash = current.up;
     return;
   }
   if (field && field.type !== "checkbox" && field.type !== "range") return;

@@ -2,6 +2,7 @@
 
 import { ask, every } from "./api.js";
 import { badge, el, put, svg } from "./dom.js";
+import { delta } from "./evaluation.js";
 import { interval, number, percent, taskName, when } from "./format.js";
 
 export const title = "Runs";
@@ -15,18 +16,27 @@ const STATUS = {
 
 export async function show(box) {
   const list = el("div");
+  const filter = el("input", { type: "search", placeholder: "find runs", "aria-label": "find runs" });
+  const all = el("button", { type: "button" }, "Pick all");
   const compare = el("a.button", { href: "#/curves", hidden: true }, "Compare curves");
   const picked = new Set();
   let at = -1;
+  let known = { runs: [], folders: [] };
+  const fitting = () => known.runs.filter((r) => words(r).includes(filter.value.trim().toLowerCase()));
 
   const pick = () => {
     compare.hidden = picked.size < 1;
     compare.setAttribute("href", `#/curves?runs=${[...picked].join(",")}`);
     compare.textContent = picked.size > 1 ? `Curves of ${picked.size} runs together` : "Curves of the run picked";
   };
-  const draw = (data) => {
+  const draw = () => {
+    const fit = fitting();
+    all.hidden = fit.length < 2;
+    all.textContent = fit.every((r) => picked.has(r.id)) ? "Pick none" : `Pick all ${fit.length}`;
+    filter.hidden = known.runs.length < 2;
     const focus = document.activeElement && document.activeElement.dataset.key;
-    put(list, data.runs.length ? grid(data.runs, picked, pick) : empty(data.folders));
+    const changed = () => { pick(); draw(); };
+    put(list, fit.length ? grid(fit, picked, changed) : known.runs.length ? el("p.empty", {}, "No run fits.") : empty(known.folders));
     const again = focus && list.querySelector(`[data-key="${CSS.escape(focus)}"]`);
     if (again) again.focus();
     mark();
@@ -49,9 +59,18 @@ export async function show(box) {
     const now = JSON.stringify(data);
     if (now === last) return;
     last = now;
-    draw(data);
+    known = data;
+    draw();
   };
-  put(box, el("div.row", {}, el("h1", {}, "Runs"), compare), list);
+  filter.addEventListener("input", draw);
+  all.addEventListener("click", () => {
+    const fit = fitting();
+    const every = fit.every((r) => picked.has(r.id));
+    for (const r of fit) if (every) picked.delete(r.id); else picked.add(r.id);
+    pick();
+    draw();
+  });
+  put(box, el("div.row", {}, el("h1", {}, "Runs"), filter, all, compare), list);
   await look();
   const timer = every(3, look);
   return {
@@ -64,9 +83,11 @@ export async function show(box) {
         const tick = mark()[at] && mark()[at].querySelector("input");
         if (tick) tick.click();
       },
+      a: () => all.click(),
       c: () => (location.hash = compare.getAttribute("href")),
+      "/": () => filter.focus(),
     },
-    help: { "j / k": "next, previous run", Enter: "open it", x: "pick it for a comparison", c: "curves of those picked" },
+    help: { "j / k": "next, previous run", Enter: "open it", "/": "find runs", x: "pick it for a comparison", a: "pick all that are shown, or none", c: "curves of those picked" },
   };
 }
 
@@ -89,6 +110,10 @@ function grid(runs, picked, changed) {
   );
 }
 
+// What a run is found by.
+const about = (run) => [run.name, run.task ? `on ${taskName(run.task)}` : null, run.seed === undefined ? null : `seed ${run.seed}`].filter(Boolean).join(" ");
+const words = (run) => `${run.folder} ${about(run)}`.toLowerCase();
+
 function row(run, picked, changed) {
   const tick = el("input", { type: "checkbox", "aria-label": `pick ${run.folder}`, data: { key: `pick${run.id}` } });
   tick.checked = picked.has(run.id);
@@ -97,16 +122,15 @@ function row(run, picked, changed) {
     else picked.delete(run.id);
     changed();
   });
-  const [word, kind, about] = STATUS[run.status] || ["unreadable", "no", "its manifest cannot be read"];
-  const what = [run.name, run.task ? `on ${taskName(run.task)}` : null, run.seed === undefined ? null : `seed ${run.seed}`].filter(Boolean).join(" ");
-  const name = el("td.name", { data: { label: "run" } }, el("a", { href: `#/run/${run.id}`, data: { key: `run${run.id}` } }, run.folder), el("span.soft", {}, what), run.problem ? el("span.problem", {}, run.problem) : null);
+  const [word, kind, told] = STATUS[run.status] || ["unreadable", "no", "its manifest cannot be read"];
+  const name = el("td.name", { data: { label: "run" } }, el("a", { href: `#/run/${run.id}`, data: { key: `run${run.id}` } }, run.folder), el("span.soft", {}, about(run)), run.problem ? el("span.problem", {}, run.problem) : null);
   const cell = (label, ...inside) => el("td", { data: { label } }, inside);
   return el(
     "tr",
     {},
     el("td.tick", {}, tick),
     name,
-    cell("status", badge(word, kind, about)),
+    cell("status", badge(word, kind, told)),
     cell("iterations", run.iterations === undefined ? "–" : `${run.iterations}${run.total ? ` / ${run.total}` : ""}`),
     cell("curve", spark(run.spark || [], run.metric)),
     cell("before", share(run.before)),
@@ -118,14 +142,6 @@ function row(run, picked, changed) {
 
 function share(x) {
   return x ? el("span", { title: `95 % interval ${interval(x)} %` }, percent(x[1])) : el("span.soft", {}, "–");
-}
-
-function delta(run) {
-  if (!run.before || !run.after) return el("span.soft", {}, "–");
-  const mark = { up: " ▲", down: " ▼" }[run.move] || "";
-  const points = 100 * (run.after[1] - run.before[1]);
-  const about = run.move === "unclear" ? "the intervals overlap" : "the intervals lie apart";
-  return el("span." + run.move, { title: about }, `${points >= 0 ? "+" : "−"}${Math.abs(points).toFixed(1)}${mark}`);
 }
 
 export function spark(values, metric) {
