@@ -1,6 +1,7 @@
-"""Writes cli.md, recipes.md, catalogue.md, claims.md and scaling.md.
+"""Writes cli.md, recipes.md, catalogue.md, claims.md, comparison.md and scaling.md.
 
-They are made from the parsers, the recipes, the results in claims/ and benchmarks/, and the arithmetic in scaling.py.
+They are made from the parsers, the recipes, the results in claims/, comparison/ and benchmarks/, and the arithmetic in
+scaling.py.
 
 Run it after changing any of them.
 
@@ -10,7 +11,9 @@ python docs/generate.py
 from __future__ import annotations
 
 import argparse
+import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from sharpen.claims import all_claims
@@ -19,6 +22,9 @@ from sharpen.cli.looking import shown
 from sharpen.cli.main import COMMANDS, parser
 from sharpen.recipes import all_recipes
 from sharpen.run.compose import difference
+from sharpen.study.page import verdict
+from sharpen.study.tables import NOTE as SHARES
+from sharpen.study.tables import sections
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
@@ -83,11 +89,28 @@ def claims_page() -> str:
     return f"{NOTE}\n\n{claims_text(list(all_claims().values()), HERE.parent / 'claims')}"
 
 
+def comparison_page() -> str:
+    """comparison.md: its text with the tables of comparison/results.json."""
+    told = json.loads((HERE / "comparison" / "results.json").read_bytes())
+    tables = [f"### {name[0].upper() + name[1:]}\n\n{grid(rows)}" for name, rows in sections(told)]
+    text = (HERE / "comparison.in").read_text(encoding="utf-8")
+    text = text.replace("[[VERDICT]]", verdict(told)).replace("[[TABLES]]", "\n\n".join([*tables, SHARES]))
+    return f"{NOTE}\n\n{text}"
+
+
+def grid(rows: Sequence[Sequence[str]]) -> str:
+    """Rows, the first being the heads, as a table; figures to the right."""
+    heads, *body = rows
+    line = "|".join(["---", *["---:"] * (len(heads) - 1)])
+    return "\n".join([f"| {' | '.join(heads)} |", f"|{line}|", *(f"| {' | '.join(r)} |" for r in body)])
+
+
 PAGES = {
     "cli.md": cli_page,
     "recipes.md": recipes_page,
     "catalogue.md": lambda: catalogue_page(NOTE),
     "claims.md": claims_page,
+    "comparison.md": comparison_page,
     "scaling.md": lambda: f"{NOTE}\n\n{scaling_page()}",
 }
 """The generated pages."""

@@ -59,6 +59,14 @@ def test_dpo_at_the_reference_is_log_two_and_moves_both_sides_alike():
     assert grads.tolist() == pytest.approx([-0.05, -0.05, 0.05, 0.05, -0.05, -0.05, -0.05])
 
 
+def test_the_likelihood_of_the_better_one_by_hand():
+    """DPO as above, and twice -(log .4 + log .3) / 2 for the pair (0, 1), -(log .9 + log .8 + log .1) / 3 for (3, 2)"""
+    plain, before = gradient(Pair(beta=0.5), batch(REF))
+    values, grads = gradient(Pair(beta=0.5, nll=2.0), batch(REF))
+    assert (values - plain).tolist() == pytest.approx([-math.log(0.12), -2 / 3 * math.log(0.072)], rel=1e-5)
+    assert (grads - before).tolist() == pytest.approx([-1, -1, 0, 0, -2 / 3, -2 / 3, -2 / 3], rel=1e-5)
+
+
 def test_ipo_by_hand_and_still_at_its_target():
     """(u - 1 / (2 beta))^2 with beta 1/4: the target is 2."""
     values, grads = gradient(Pair(link="square", beta=0.25), batch(REF))
@@ -151,6 +159,8 @@ def test_what_is_watched():
         (lambda: Pair(beta=0.0), "Pair: beta is 0.0, and must be a number above 0"),
         (lambda: Pair(smooth=0.6), "Pair: smooth is 0.6, and must be from 0 to 0.5"),
         (lambda: Pair(margin=math.nan), "Pair: margin is nan"),
+        (lambda: Pair(nll=-1.0), "Pair: nll is -1.0, and must be 0 or more"),
+        (lambda: Pair(score="score", nll=1.0), "Pair: nll is 1.0, and must be 0 for a score"),
         (lambda: Pair(score="score", agg="mean"), "Pair: agg is 'mean', and must be sum for a score"),
         (lambda: Pair()(Scored(torch.zeros(7)), batch(REF, TRACE, [(0, 1, 2)])), "Give the update `rows=Pairs()`"),
     ],

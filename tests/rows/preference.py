@@ -28,6 +28,12 @@ ROWS = [
         because="Pairs reads 'reward'",
     ),
     Row(
+        small("irpo", 8, problems=32, minibatch=8),
+        reach=0.78,
+        broken=lambda r: replace(r, actors=r.actors[:1]),
+        because="Annotate asks the actor 'ref'",
+    ),
+    Row(
         small_program("online-dpo", FIT, {"iterations": 6, "problems": 32, "minibatch": 8, "lr": 3e-4}),
         reach=0.45,
         bench=TASTE,

@@ -35,6 +35,8 @@ class Pair(Part):
 
     With `smooth` e > 0 the label counts as wrong with that chance: (1 - e) link(z) + e link(z'), z' with the two scores
     exchanged (conservative DPO: E. Mitchell, 2023). `margin` and `smooth` are numbers or name a column of the sets.
+    With `nll` > 0 the mean of -log pi over the better trace's atoms is added with that weight, so that its probability
+    does not fall together with the other's (2404.19733, eq. 1 and 2).
     Gradient reaches the trained atoms of both traces, but for `score`, where it reaches the two last ones.
     """
 
@@ -44,6 +46,7 @@ class Pair(Part):
     beta: float = 0.1
     margin: float | str = 0.0
     smooth: float | str = 0.0
+    nll: float = 0.0
     ref: str = "logp_ref"
     unit: ClassVar[Literal["set"]] = "set"
     silent_where: ClassVar[str | None] = None
@@ -54,6 +57,8 @@ class Pair(Part):
         require(self, "margin", math.isfinite(given), "a finite number, or the name of a column of the sets")
         given = self.smooth if not isinstance(self.smooth, str) else 0.0
         require(self, "smooth", 0 <= given <= 0.5, "from 0 to 0.5, or the name of a column of the sets")
+        require(self, "nll", 0 <= self.nll < math.inf, "0 or more")
+        require(self, "nll", self.nll == 0 or self.score != "score", "0 for a score, which is no likelihood")
         require(self, "agg", self.agg == "sum" or self.score != "score", "sum for a score, of which a trace has one")
 
     @property
@@ -71,7 +76,11 @@ class Pair(Part):
         sets = _pairs(batch)
         gap = self.beta * self.gap(new, batch)
         margin, smooth = number(sets, self.margin, "margin"), number(sets, self.smooth, "smooth")
-        return (1 - smooth) * self._link(gap - margin) + smooth * self._link(-gap - margin)
+        loss = (1 - smooth) * self._link(gap - margin) + smooth * self._link(-gap - margin)
+        if not self.nll:
+            return loss
+        likely = mean_by(new.logp, batch.trace, len(batch.traces))
+        return loss - self.nll * likely[[better for better, _ in sets.members]]
 
     def gap(self, new: Scored, batch: Batch) -> Tensor:
         """s_best - s_other, `float[P]`."""
