@@ -1,5 +1,6 @@
 """Two processes compute what one does: the same samples, losses and weights, from and to the same checkpoints."""
 
+import itertools
 import json
 import os
 import shutil
@@ -17,6 +18,7 @@ import together
 from command import REWARD, SMALL
 from sharpen.actor.base import Request
 from sharpen.actor.scripted import ScriptedActor
+from sharpen.budget import budget
 from sharpen.cli.main import main
 from sharpen.errors import Elsewhere, SharpenError
 from sharpen.parallel.deal import deal, spans
@@ -127,6 +129,18 @@ def test_courses(found, name):
             two["metrics"].pop("pair/accuracy", None)
         close(one["metrics"], two["metrics"])
     close(weights, under(tensors, "course", name), WEIGHTS)
+
+
+def test_budgets_end_all_processes_at_once(found):
+    """What counts tokens or steps ends where one process ends; seconds are those of the slowest."""
+    one, two = found[0]["budgets"]
+    assert one == two
+    alone = together.budgets(ALONE)
+    for text in ("400-tokens", "7-steps"):
+        assert two[text] == alone[text]
+        assert two[text][1][-2] < budget(text).amount <= two[text][1][-1]
+    assert two["1s"][1] == sorted(two["1s"][1])
+    assert all(after - before > 0.3 for before, after in itertools.pairwise([0, *two["1s"][1]]))
 
 
 def test_half_precision(found):

@@ -18,6 +18,7 @@ import torch.distributed.fsdp  # here, so that it is there before anything forks
 from safetensors.torch import save_file
 
 from sharpen.actor.base import Request
+from sharpen.budget import Budget, budget
 from sharpen.cli.main import main
 from sharpen.ctx import Ctx
 from sharpen.learner import Learner
@@ -59,15 +60,15 @@ COURSES = {
 """A recipe, a task, what is changed, the model, and the tokens of a pass."""
 
 
-def trainer(name: str, world: World) -> Trainer:
-    """A run of a few iterations of a course."""
+def trainer(name: str, world: World, budget: Budget | None = None) -> Trainer:
+    """A run of a few iterations of a course, or until a budget is spent."""
     method, task, changes, model, tokens = COURSES[name]
     changes = dict(changes)
     loop = [f"Loop.iterations={WHOLE}", f"Loop.problems={changes.pop('problems')}"]
     method = override(recipe(method), [*loop, *(f"Sample.n={changes.pop(n)}" for n in ("n",) if n in changes)])
     method = replace(method, updates=tuple(replace(u, **changes) for u in method.updates))
     policy = world.spread(nano_actor(layers=2, lr=1e-3, **model))
-    return Trainer(method, task(), policy, seed=3, micro_tokens=tokens)
+    return Trainer(method, task(), policy, seed=3, micro_tokens=tokens, budget=budget)
 
 
 def course(name: str, world: World) -> tuple[dict, dict[str, torch.Tensor]]:
@@ -88,6 +89,21 @@ def course(name: str, world: World) -> tuple[dict, dict[str, torch.Tensor]]:
         )
     actors = {"policy": run.policy, **run.trained()}
     return told, {f"{a}/{n}": w.clone() for a, x in sorted(actors.items()) for n, w in x.weights().items()}
+
+
+def budgets(world: World) -> dict:
+    """Iterations made and what is spent after each, by budget; where seconds count, the last process is the slowest."""
+    found = {}
+    for text in ("400-tokens", "7-steps", "1s"):
+        run = trainer("grpo", world, budget(text))
+        spent = []
+        while not run.done:
+            if run.meter.budget.kind == "seconds":
+                run.meter.seconds += 0.3 * world.rank
+            run.step()
+            spent.append(run.spent)
+        found[text] = [run.ctx.step, spent]
+    return found
 
 
 GRADIENTS = {
@@ -200,6 +216,7 @@ def everything(folder: Path) -> None:
     """All of the above, by several processes."""
     with joined() as world:
         plain = {"exchange": world.gather(exchange(world)), "pieces": world.gather(pieces(world)), "courses": {}}
+        plain["budgets"] = world.gather(budgets(world))
         plain["kinds"] = world.gather(kinds(world))
         tensors = {}
         for name in COURSES:
