@@ -39,8 +39,8 @@ export async function show(box, params, query) {
   const shown = () => order.filter((id) => wanted.has(id));
   const kindred = () => families(known.filter((r) => wanted.has(r.id)));
   let together = query.get("seeds") ? query.get("seeds") === "together" : kindred().some((f) => f.length > 1);
-  const clans = families(known);
-  const colour = (run) => (together ? clans.findIndex((f) => f.includes(run)) : order.indexOf(run.id));
+  // of a run apart the place in the list, of a family that among those shown, so that few families differ
+  const colour = (run) => (together ? kindred().findIndex((f) => f.includes(run)) : order.indexOf(run.id));
   const names = () => {
     const all = new Set();
     for (const id of shown()) {
@@ -125,7 +125,7 @@ export async function show(box, params, query) {
   join.checked = together;
   join.addEventListener("change", () => { together = join.checked; remember(); paint(); draw(); });
   const swatches = new Map(known.map((run) => [run, el("i")]));
-  const paint = () => { for (const [run, i] of swatches) i.className = coloured(colour(run)).replace(".", " "); };
+  const paint = () => { for (const [run, i] of swatches) i.className = colour(run) < 0 ? "" : coloured(colour(run)).replace(".", " "); };
   paint();
   const ticked = known.map((run) => {
     const tick = el("input", { type: "checkbox" });
@@ -134,6 +134,7 @@ export async function show(box, params, query) {
       if (tick.checked) wanted.add(run.id);
       else wanted.delete(run.id);
       remember();
+      paint();
       await look();
       chips();
       draw();
