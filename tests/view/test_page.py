@@ -69,7 +69,7 @@ def test_curves_of_two_runs_together(look):
     assert first.startswith("generated tokens")
     assert first != last
     plot.hover()
-    assert "%" in look.page.locator('figure[data-title="solved"] .readout').inner_text()
+    assert all("%" in t for t in look.texts('figure[data-title="solved"] .key'))  # each curve with its figure
     look.page.get_by_label("find a metric").fill("reward/")
     assert all(t.startswith("reward/") for t in look.texts(".chip"))
 
@@ -100,10 +100,12 @@ def test_seeds_of_a_study_together(browser, seeds):
         ]
         chart.locator("svg").focus()
         look.page.keyboard.press("End")
-        said = chart.locator(".readout").inner_text()
+        assert chart.locator(".readout").inner_text() == "step 6"
         told = [f"{100 * sum(y) / 3:.1f} % ({100 * min(y):.1f} % – {100 * max(y):.1f} %)" for y in ends]
         names = [f"{r} on benches.py:Noisy, 3 seeds" for r in ("dr-grpo", "grpo")]
-        assert said == f"step 6: {names[0]} {told[0]} · {names[1]} {told[1]}"
+        assert [t.strip() for t in chart.locator(".key").all_inner_texts()] == [
+            f"{n} {t}" for n, t in zip(names, told, strict=True)
+        ]
         chart.locator("svg").blur()
         look.page.keyboard.press("s")
         assert "seeds=apart" in look.page.url

@@ -78,8 +78,15 @@ export function chart({ title, about = "", axis = "step", height = 190, zero = t
     const ends = state.series.filter((s) => s.points.length).map((s) => `${s.name} from ${write(s.points[0][1])} to ${write(s.points[s.points.length - 1][1])}`);
     plot.setAttribute("aria-label", `${title}: ${ends.join(", ")}. Arrow keys move a cursor.`);
     put(plot, frame({ yt, x, y, xlow, xhigh, width, height, axis: state.axis, tick, marks }), state.series.map((s) => curve(s, x, y, state.smoothing, bands)), svg("g.cursor"));
-    put(keys, state.series.length > 1 ? state.series.map((s) => el("span.key", {}, el(`i.${coloured(s.colour)}`), s.name)) : null);
     cursor();
+  };
+
+  // What each curve is, and its figure where the cursor is or at its end.
+  const legend = (points) => {
+    const figure = (p) => [el("b", {}, write(p[1])), Number.isFinite(p[2]) ? ` (${write(p[2])} – ${write(p[3])})` : ""];
+    const several = state.series.length > 1;
+    put(keys, several ? points.map(([s, p]) => el("span.key", {}, el(`i.${coloured(s.colour)}`), s.name, " ", p ? figure(p) : null)) : null);
+    return several ? null : points.map(([, p]) => (p ? figure(p) : null));
   };
 
   const cursor = () => {
@@ -87,15 +94,16 @@ export function chart({ title, about = "", axis = "step", height = 190, zero = t
     if (!layer) return;
     if (state.cursor === null) {
       put(layer);
-      const last = state.series.filter((s) => s.points.length);
-      put(readout, last.length ? `last: ${last.map((s) => `${last.length > 1 ? s.name + " " : ""}${write(s.points[s.points.length - 1][1])}`).join(" · ")}` : "");
+      const last = legend(state.series.map((s) => [s, s.points[s.points.length - 1]]));
+      put(readout, last ? ["last: ", last] : "at the end");
       return;
     }
     const { x, y } = state.scale;
     const at = state.cursor;
     const near = state.series.map((s) => [s, s.points[nearest(s.points, at)]]).filter(([, p]) => p);
     put(layer, svg("line", { x1: x(at), x2: x(at), y1: TOP, y2: height - BOTTOM }), near.map(([s, p]) => svg(`circle.${coloured(s.colour)}`, { cx: x(p[0]), cy: y(p[1]), r: 3.5 })));
-    put(readout, `${state.axis} ${marks ? marks.find(([m]) => m === at)?.[1] : number(at)}: `, near.map(([s, p], k) => [k ? " · " : "", near.length > 1 ? `${s.name} ` : "", el("b", {}, write(p[1])), Number.isFinite(p[2]) ? ` (${write(p[2])} – ${write(p[3])})` : ""]));
+    const said = legend(state.series.map((s) => [s, s.points[nearest(s.points, at)]]));
+    put(readout, `${state.axis} ${marks ? marks.find(([m]) => m === at)?.[1] : number(at)}`, said ? [": ", said] : null);
   };
 
   const steps = () => [...new Set(state.series.flatMap((s) => s.points.map((p) => p[0])))].sort((a, b) => a - b);
