@@ -113,6 +113,8 @@ def test_what_is_not_run_has_a_reason():
         "downloads from the hub",
         "five full runs",
         "thirty full runs",
+        "sixty full runs, 50 minutes on two busy cores",
+        "serves until it is stopped",
     }
 
 

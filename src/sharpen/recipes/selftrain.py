@@ -66,7 +66,7 @@ rest_em = replace(
         "Traces.most": "at most 10 solutions a problem (section 4)",
         "Update.epochs": "the paper stops by validation; 4 here",
         "Update.minibatch": "a round that begins anew must make good what the first steps of Adam undo: on chain, 12 "
-        "steps of 256 end below the base, 48 of 64 above it",
+        "steps of 256 end below the base, 40 of 64 above it",
     },
 )
 

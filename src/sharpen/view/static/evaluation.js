@@ -56,7 +56,7 @@ function signed(share) {
 }
 
 function moved(r) {
-  return r.by ? [delta(r), " ", el("span.soft", {}, `${signed(r.by[0])} – ${signed(r.by[2])}`)] : delta(r);
+  return r.by ? [delta(r), " ", el("span.soft.under", {}, `${signed(r.by[0])} – ${signed(r.by[2])}`)] : delta(r);
 }
 
 function passes(s) {
