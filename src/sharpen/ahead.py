@@ -32,6 +32,7 @@ from sharpen.core import Part, walk
 from sharpen.cost import Cost
 from sharpen.ctx import Ctx
 from sharpen.errors import SharpenError
+from sharpen.numbers import watch
 from sharpen.recipe import Recipe
 from sharpen.reward.verify import Verify
 from sharpen.types import Group, Segment, Trace
@@ -181,6 +182,7 @@ class Ahead:
         same_weights(fingerprints(sent), lent.engine.sync(sent))
         for stage in self.recipe.collect[: self.stages]:
             groups = stage(groups, apart)
+            watch(groups, stage, apart)
         return Collected(apart.step, groups, apart.metrics.told(), asdict(apart.cost), apart.seen)
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
 from sharpen.actor.load import ModelSetup
+from sharpen.cli.again import repeated
 from sharpen.cli.options import find_recipe
 from sharpen.errors import SharpenError, near
 from sharpen.evaluate import evaluate
@@ -22,6 +24,7 @@ from sharpen.run.manifest import describe
 from sharpen.run.naming import default_out
 from sharpen.run.setup import (
     Setup,
+    Silent,
     Watcher,
     open_policy,
     open_task,
@@ -94,7 +97,7 @@ class Measures(dict[str, Evaluation]):
 
 
 def train(
-    recipe: str | Method,
+    recipe: str | Method | None = None,
     task: str = "chain",
     model: str | Path = "nano",
     out: str | Path | None = None,
@@ -102,6 +105,7 @@ def train(
     *,
     set: Sequence[str] = (),
     resume: bool = False,
+    from_run: str | Path | None = None,
     watcher: Watcher | None = None,
     **options: Unpack[RunOptions],
 ) -> session.Run:
@@ -110,11 +114,19 @@ def train(
     `recipe` is a name, `FILE.py:NAME`, or a recipe; `set` changes fields of it, as in `["Sample.n=32"]`. `out` is the
     run's folder, by default a new one under `runs/`. With `resume` the run in `out` goes on as it was set up: task,
     model, seed and options are those it was started with, and a recipe given as an object must be the one it was
-    started with. `watcher` is told how the run goes on (nobody by default).
+    started with. With `from_run` the run in that folder is made again from its manifest, to the bit; only `out`,
+    `tracker` and `checkpoint_every` may be given then. `watcher` is told how the run goes on (nobody by default).
 
     Raises SharpenError for whatever the caller can mend, `sharpen.run.session.Stopped` after Ctrl-C.
     """
     _refuse_unknown("train", options, RunOptions)
+    if from_run is not None:
+        given = {"recipe": recipe, "set": set, "resume": resume, "task": task != "chain", "model": model != "nano"}
+        return _repeated(Path(from_run), out, {**given, "seed": seed}, options, watcher)
+    if recipe is None:
+        raise SharpenError(
+            'sharpen.train needs a recipe, like sharpen.train("grpo"), or the run to make again (`from_run`).'
+        )
     if resume:
         return _resumed(recipe, out, set, watcher)
     chosen = override(recipe if not isinstance(recipe, str) else find_recipe(recipe), set)
@@ -168,6 +180,24 @@ def _setup(task: str, model: str | Path, seed: int, options: Mapping[str, Any]) 
         model_setup=ModelSetup(**{n: given.pop(n) for n in list(given) if n in ModelOptions.__annotations__}),
         **given,
     )
+
+
+def _repeated(
+    run: Path, out: str | Path | None, given: Mapping[str, Any], options: Mapping[str, Any], watcher: Watcher | None
+) -> session.Run:
+    others = [name for name, x in given.items() if x] + [x for x in options if x not in ("tracker", "checkpoint_every")]
+    if others:
+        raise SharpenError(
+            f"`from_run` makes the run in {run} again as it was, and {others[0]!r} might make it another. Leave it "
+            "out, or leave `from_run` out. What may be given: out, watcher, tracker, checkpoint_every."
+        )
+    found = repeated(run)
+    for text in found.warnings:
+        (watcher or Silent()).message(f"Warning: {text}")
+    changes = {name: x for name, x in options.items() if name != "tracker"}
+    setup = replace(found.setup, **changes, trackers=tuple(options.get("tracker", ())))
+    path = Path(out or default_out(found.recipe, setup))
+    return session.train(found.recipe, setup, path, watcher=watcher, origin=found.origin)
 
 
 def _resumed(recipe: str | Method, out: str | Path | None, set: Sequence[str], watcher: Watcher | None) -> session.Run:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from sharpen import numbers
 from sharpen.actor.base import Actor
 from sharpen.batching import connected, pack
 from sharpen.ctx import Ctx
@@ -128,8 +128,9 @@ class Learner:
                 loss = loss + term.weight * value
                 tally.watched += self._watch(term, new, batch)
             tally.watched += self._watch_engine(batch)
-            if not math.isfinite(float(loss.detach())):
-                self._refuse(new, batch, ctx)
+            if not numbers.finite(loss, new.logp, *new.extra.values()):
+                atoms = [c for c in self.columns() if c in batch.cols]
+                raise numbers.refuse(new, batch, terms, self.name, self.update.actor, ctx.step, atoms)
             world.backward(loss, new)
             tally.heard |= loss.requires_grad
             tally.atoms += len(batch)
@@ -146,22 +147,39 @@ class Learner:
         ctx.cost.trained_tokens += tally.atoms
         if "agreement" not in ctx.recipe.waive:
             tally.gap.check(self.actor.agreement, ctx)
-        self._apply(ctx, heard=bool(bundles) and first and self._credited(whole, tally.sums))
+
+        def source() -> str:
+            """The first bundle of rows whose own gradient is not finite; looked for only where there is one."""
+            for bundle in bundles if world.size == 1 else ():
+                batch = self._part(rows, group, sets, bundle, columns)
+                new = self.actor.score(batch, wants)
+                self.optimiser.zero_grad(set_to_none=True)
+                parts = zip(terms, denominators, strict=True)
+                world.backward(sum((t.weight * numerator(t, new, batch) / d for t, d in parts), torch.zeros(())), new)
+                if numbers.named((n, p.grad) for n, p in self.actor.parameters()):
+                    return f", first for {'; with '.join(numbers.sample(rows[i]) for i in bundle[:2])}"
+            return ""
+
+        self._apply(ctx, heard=bool(bundles) and first and self._credited(whole, tally.sums), source=source)
         for label, total in tally.sums.items():
             ctx.log(f"loss/{label}", total)
 
-    def _apply(self, ctx: Ctx, heard: bool) -> None:
-        parameters = [p for _, p in self.actor.parameters()]
-        rate = self.rate()
-        world = self.actor.world
-        norm = world.number(torch.nn.utils.clip_grad_norm_(parameters, self.update.optimiser.clip))
-        if not math.isfinite(norm):
-            raise SharpenError(
-                f"The gradient of update {self.name!r} is {norm} in iteration {ctx.step}, and the step was not "
-                "applied. Lower the "
-                f"learning rate (`--set AdamW.lr={rate / 3:.0e}`) or compute in float32; the last checkpoint is "
-                "untouched."
+    def _apply(self, ctx: Ctx, heard: bool, source: Callable[[], str]) -> None:
+        spec, world, rate = self.update.optimiser, self.actor.world, self.rate()
+        named = self.actor.parameters()
+        parameters = [p for _, p in named]
+        total = numbers.norm(p.grad for p in parameters if p.grad is not None)
+        norm, weights = world.number(total), world.number(numbers.norm(p.detach() for p in parameters))
+        wrong = numbers.unsound(named, norm, weights, numbers.reach(weights, spec.clip, rate, spec))
+        if wrong:
+            where = f"in update {self.name!r} of actor {self.update.actor!r} in iteration {ctx.step}"
+            first = source() if wrong.startswith("The gradient") else ""
+            self.optimiser.zero_grad(set_to_none=True)
+            raise numbers.NotFinite(
+                f"{wrong} {where}{first}. {numbers.KEPT} Lower the learning rate "
+                f"(`--set AdamW.lr={rate / 3:.0e}`) or compute in float32."
             )
+        torch.nn.utils.clip_grads_with_norm_(parameters, spec.clip, total)
         if norm == 0 and heard and "gradient" not in ctx.recipe.waive:
             raise SharpenError(
                 f"No gradient reached the weights in update {self.name!r} of iteration {ctx.step}, although some rows "
@@ -254,22 +272,3 @@ class Learner:
             found.append(("engine/trust", float(w.mean()), n))
             found.append(("engine/truncated", float((w >= TRUNCATE).float().mean()), n))
         return found
-
-    def _refuse(self, new: Scored, batch: Batch, ctx: Ctx) -> None:
-        bad = ~new.logp.isfinite()
-        for col in batch.cols.values():
-            bad |= col.isinf()
-        kept = "The step was not applied and the last checkpoint is untouched."
-        where = f"The loss of update {self.name!r} is not finite in iteration {ctx.step}"
-        if not bool(bad.any()):
-            terms = ", ".join(t.label for t in self.update.terms)
-            raise SharpenError(
-                f"{where}, although all it is computed from is: one of its terms ({terms}) is at fault. {kept} Mend "
-                "that loss."
-            )
-        trace = batch.traces[int(batch.trace[bad][0])]
-        said = "log-probs" if bool((~new.logp.isfinite()).any()) else "credit or another column"
-        raise SharpenError(
-            f"{where}, for its {said} are not; first on problem {trace.problem.key!r}, text {trace.text[:120]!r}. "
-            f"{kept} Mend the part that computes the credit, lower the learning rate, or compute in float32."
-        )

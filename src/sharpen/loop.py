@@ -20,6 +20,7 @@ from sharpen.cost import Cost
 from sharpen.ctx import Ctx
 from sharpen.errors import SharpenError
 from sharpen.learner import Learner
+from sharpen.numbers import watch
 from sharpen.recipe import Frozen, Method, Policy, Twin, Update, Value, check, recipes_of, update_names, updates_of
 from sharpen.task.base import Task
 from sharpen.types import Group
@@ -153,6 +154,7 @@ class Trainer:
         groups = self.ahead.take(ctx) if self.ahead else ctx.draw(recipe.loop.problems)
         for stage in recipe.collect[self.ahead.stages if self.ahead else 0 :]:
             groups = stage(groups, ctx)
+            watch(groups, stage, ctx)
         self.collecting = time.perf_counter() - begun
         self._describe(groups)
         if ctx.step == ctx.start and "reference" not in recipe.waive:
@@ -169,6 +171,7 @@ class Trainer:
                 learner.learn(groups, ctx)
             else:
                 groups = update(groups, ctx)
+                watch(groups, update, ctx)
         ctx.observe(groups)
         ctx.last = ctx.metrics.take()
         ctx.world.alike(lambda: [ctx.cost.as_dict(), _digest(ctx)], f"iteration {ctx.step}")

@@ -8,6 +8,7 @@ import inspect
 import sys
 import types
 import typing
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
@@ -214,9 +215,9 @@ def _number(value: Any, kind: type, where: str) -> int | float:
     wrong = _wrong(where, value, "a whole number" if whole else "a number")
     if isinstance(value, bool) or not isinstance(value, (int, str) if whole else (int, float, str)):
         raise wrong
-    if not isinstance(value, str):
-        return int(value) if whole else float(value)
     try:
+        if not isinstance(value, str):
+            return int(value) if whole else float(value)
         if not whole:
             return float(value)
         try:
@@ -245,8 +246,10 @@ def _pairs(value: Any, args: tuple[Any, ...], where: str) -> dict[str, Any]:
     if isinstance(value, str):
         try:
             items = [i.split(":", 1) for i in value.split(",") if i.strip()]
-            read = ast.literal_eval(value) if value.startswith("{") else dict(items)
-        except (ValueError, SyntaxError):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # what Python thinks of an odd backslash is not the user's concern
+                read = ast.literal_eval(value) if value.startswith("{") else dict(items)
+        except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):  # all that literal_eval may raise
             read = None
     if not isinstance(read, Mapping):
         raise SharpenError(f"{where}: {value!r} is not a list of pairs. Write them like `correct:1,format:0.1`.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from command import SMALL
+from command import SMALL, refused
 
 FOUR = ("--set", "Loop.iterations=4", "--checkpoint-every", "2")
 
@@ -185,6 +186,40 @@ def test_ctrl_c_kill_and_a_closed_pipe_lose_nothing(sharpen, whole, tiny):
         assert not list(Path(how).rglob(".tmp-*"))
 
 
+class Killed(BaseException):
+    """Stands for SIGKILL."""
+
+
+def test_the_report_of_an_earlier_end_is_no_sign_of_a_finished_run(train, sharpen, monkeypatch):
+    """Stopped by Ctrl-C, which leaves a report; gone on with, and killed when all but the last report was there."""
+    from sharpen.loop import Trainer
+    from sharpen.run import ending, session
+
+    def ends(*_):
+        raise KeyboardInterrupt
+
+    def killed(*_):
+        raise Killed
+
+    with monkeypatch.context() as m:
+        m.setattr(Trainer, "_describe", ends)
+        assert train("grpo", *FOUR, "--eval-problems", "3", "--eval-samples", "2").status == 130
+    early = Path("run/report.html").read_text()
+    with monkeypatch.context() as m:
+        m.setattr(session, "tell", killed)
+        m.setattr(ending, "tell", lambda *_: None)
+        with pytest.raises(Killed):
+            sharpen("train", "--resume", "--out", "run")
+    assert Path("run/policy/config.json").exists()
+    said = sharpen("train", "--resume", "--out", "run")
+    assert said.status == 0
+    assert "nothing was trained" not in said.out
+    late = Path("run/report.html").read_text()
+    assert "Did it learn?" in late
+    assert late != early
+    assert "nothing was trained" in sharpen("train", "--resume", "--out", "run").out
+
+
 def test_a_resumed_run_shows_where_it_is(train, sharpen, monkeypatch):
     from sharpen.loop import Trainer
 
@@ -203,3 +238,42 @@ def test_a_resumed_run_shows_where_it_is(train, sharpen, monkeypatch):
     lines = sharpen("train", "--resume", "--out", "run").out.splitlines()
     assert lines[0] == "training with grpo"
     assert [x[:5] for x in lines[1:3]] == ["3/4  ", "4/4 1"]
+
+
+def files(folder: str) -> dict[str, bytes]:
+    return {str(p): p.read_bytes() for p in sorted(Path(folder).rglob("*")) if p.is_file()}
+
+
+def test_a_broken_checkpoint_is_told_and_going_on_as_told_gives_the_same_run(whole, sharpen):
+    """One flipped bit in the newest. Nothing is touched; without it the run goes on from the older one."""
+    shutil.copytree(whole, "run")
+    shutil.rmtree("run/policy")
+    path = Path("run/checkpoints/000004/tensors.safetensors")
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 4
+    path.write_bytes(data)
+    before = files("run/checkpoints")
+    text = refused(
+        sharpen("train", "--resume", "--out", "run"),
+        "Checkpoint run/checkpoints/000004 cannot be used: the content of tensors.safetensors is not what was written",
+        "The newest good one is 000002: delete 000004 in run/checkpoints and run again with --resume to go on from",
+    )
+    assert text.endswith("from iteration 2.")
+    assert files("run/checkpoints") == before
+    shutil.rmtree("run/checkpoints/000004")
+    assert sharpen("train", "--resume", "--out", "run").status == 0
+    assert same(Path("run"), whole)
+
+
+def test_a_checkpoint_of_another_run_is_told(whole, train, sharpen):
+    """Of the same recipe and another seed, which would go on without a word."""
+    assert train("grpo", *FOUR, "--seed", "1", "--out", "other").status == 0
+    shutil.copytree(whole, "run")
+    shutil.rmtree("run/policy")
+    shutil.rmtree("run/checkpoints/000004")
+    shutil.copytree("other/checkpoints/000004", "run/checkpoints/000004")
+    refused(
+        sharpen("train", "--resume", "--out", "run"),
+        "run/checkpoints/000004 cannot be used: it is of another run (another recipe, setup or seed)",
+        "The newest good one is 000002: delete 000004 in ",
+    )

@@ -191,6 +191,19 @@ def test_killed_while_removing_an_old_one(tmp_path):
     assert names(tmp_path) == ["000010"]
 
 
+def test_killed_before_an_old_one_is_removed(tmp_path):
+    """The new one has its name, and one too many is there until the run goes on."""
+    for k in (10, 20, 30, 40):
+        save(tmp_path, k, state(k), keep=9)
+    checkpoint.trim(tmp_path, 30)
+    assert names(tmp_path) == ["000020", "000030", "000040"]
+    checkpoint.trim(tmp_path, 40, keep=1)
+    assert names(tmp_path) == ["000040"]
+    checkpoint.trim(tmp_path, 0)
+    checkpoint.trim(tmp_path / "none", 5)
+    assert names(tmp_path) == ["000040"]
+
+
 def full(*_, **__):
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 

@@ -231,6 +231,41 @@ def test_the_lock_removes_what_was_left_half_written(tmp_path):
         assert [p.name for p in run.path.rglob(".tmp-*")] == []
 
 
+def test_a_model_that_was_moved_aside_gets_its_name_back_where_it_was(tmp_path):
+    """Killed between moving the old model aside and giving the new one its name, for both kinds of model."""
+    run = a_run(tmp_path)
+
+    def writes(text):
+        return lambda folder: (folder.mkdir(), (folder / "w").write_text(text))
+
+    def put(run, text):
+        run.put_actor("value", writes(text))
+        run.put_policy(writes(text))
+
+    with run.lock():
+        put(run, "old")
+    for target in (run.actors / "value", run.policy):
+        target.rename(target.with_name(f".tmp-old-{target.name}"))
+        writes("new")(target.with_name(f".tmp-{target.name}"))
+    with run.lock():
+        assert sorted(os.listdir(run.path)) == ["actors", "lock", "manifest.json", "policy"]
+        assert os.listdir(run.actors) == ["value"]
+        assert (run.actors / "value" / "w").read_text() == (run.policy / "w").read_text() == "old"
+        put(run, "new")
+    assert sorted(os.listdir(run.path)) == ["actors", "lock", "manifest.json", "policy"]
+    assert (run.actors / "value" / "w").read_text() == (run.policy / "w").read_text() == "new"
+
+
+def test_a_checkpoint_too_many_goes_when_the_run_goes_on(tmp_path):
+    """Killed when the new one had its name, and the oldest was not yet removed."""
+    run = a_run(tmp_path)
+    with run.lock():
+        for k in (1, 2, 3):
+            run.save(k, {}, keep=9)
+        run.rewind(3)
+    assert sorted(os.listdir(run.checkpoints)) == ["000002", "000003"]
+
+
 def test_evaluation_and_log(tmp_path):
     run = a_run(tmp_path)
     run.write_evaluation({"accuracy": 0.5})

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from boxes import made
 from sharpen.actor.nano import CHARACTERS, SPECIAL, _encoded, legible
 from sharpen.errors import SharpenError
 from sharpen.task import Graph, Grid, builtin
@@ -23,7 +24,7 @@ CODE = {c: i for i, c in enumerate([*SPECIAL, *CHARACTERS])}
 
 @pytest.mark.parametrize("name", [name for name, kind in builtin().items() if "latent" not in kind.gives])
 def test_lessons_have_all_sizes_small_ones_oftener_and_nothing_held_out(name):
-    task, rng = builtin()[name](), random.Random(0)
+    task, rng = made(name), random.Random(0)
     seen = [task.lesson(rng)[0] for _ in range(1000)]
     assert not any(task.held_out(p) for p in seen)
     sizes = [p.info["category"] for p in seen]

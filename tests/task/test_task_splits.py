@@ -7,18 +7,32 @@ import sys
 
 import pytest
 
+from boxes import BOXED, made
 from sharpen.errors import SharpenError
-from sharpen.task import Chain, Countdown, Deduce, Digits, Graph, Grid, Points, Taste, builtin, task
+from sharpen.task import Chain, Code, Countdown, Deduce, Digits, Graph, Grid, Points, Taste, Tool, builtin, task
 from sharpen.task.procedural import digest
 
-ALL = [kind() for kind in builtin().values()]
+ALL = [made(name) for name in builtin()]
 names = pytest.mark.parametrize("one", ALL, ids=[t.name for t in ALL])
 
 
 def test_names():
-    assert list(builtin()) == ["chain", "countdown", "deduce", "digits", "graph", "grid", "points", "taste"]
+    assert list(builtin()) == [
+        "chain",
+        "code",
+        "countdown",
+        "deduce",
+        "digits",
+        "graph",
+        "grid",
+        "points",
+        "taste",
+        "tool",
+    ]
     assert task("chain", low=2, high=3) == Chain(2, 3)
-    assert [type(task(n)) for n in builtin()] == [Chain, Countdown, Deduce, Digits, Graph, Grid, Points, Taste]
+    kinds = [Chain, Code, Countdown, Deduce, Digits, Graph, Grid, Points, Taste, Tool]
+    assert list(builtin().values()) == kinds
+    assert [type(task(n)) for n in builtin() if n not in BOXED] == [k for k in kinds if k not in (Code, Tool)]
 
 
 @pytest.mark.parametrize(
@@ -77,7 +91,7 @@ def test_other_sizes_leave_the_split_as_it_is():
 def test_fixed_sets_are_the_same_and_begin_alike(one):
     for split in one.splits:
         some = one.fixed(split, 30)
-        assert some == type(one)().fixed(split, 30)
+        assert some == made(one.name).fixed(split, 30)
         assert some[:10] == one.fixed(split, 10)
         assert len({p.key for p in some}) == 30
     assert one.fixed("train", 0) == []

@@ -7,12 +7,14 @@ able but unreliable, with entropy left, so that reinforcement has something to w
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import random
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -137,10 +139,14 @@ def nano_base(task: Task, nano: Nano | None = None, watch: Callable[[int, float]
 def keep(folder: Path, write: Callable[[Path], None], mark: str = "config.json") -> None:
     """Put what `write` leaves in an empty folder at `folder`, whole or not at all; the first of two processes wins.
 
-    `mark` is a file by which a folder that is whole is known.
+    `mark` is a file by which a folder that is whole is known. What killed processes left there a day ago is removed.
     """
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
+        for left in folder.parent.glob(".making-*"):
+            with contextlib.suppress(FileNotFoundError):
+                if time.time() - left.stat().st_mtime > 86_400:  # of a process that was killed: writing takes seconds
+                    shutil.rmtree(left, ignore_errors=True)
         made = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".making-"))
         try:
             write(made)

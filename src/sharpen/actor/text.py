@@ -27,6 +27,9 @@ from sharpen.types import Batch, Problem, Segment, Sets, Trace, opening
 TURNS = ({"role": "user", "content": "."}, {"role": "assistant", "content": "."})
 """The shortest conversation."""
 
+PROMPTS = 4096
+"""Prompts whose tokens an actor keeps, at most; then it forgets them all."""
+
 
 class TextActor(Actor):
     """A transformer over tokens with its tokenizer and chat template; what it computes is its subclasses' business.
@@ -120,7 +123,7 @@ class TextActor(Actor):
         key = p if isinstance(p, str) else tuple((m["role"], m["content"]) for m in p)
         if key not in self._prompts:
             messages = [{"role": "user", "content": p}] if isinstance(p, str) else p
-            if len(self._prompts) > 4096:
+            if len(self._prompts) >= PROMPTS:
                 self._prompts.clear()
             self._prompts[key] = torch.tensor(self._render(messages, generate=True))
         tokens = len(self._prompts[key]) + sum(map(len, start))

@@ -65,6 +65,8 @@ def parsed(words: Sequence[str]) -> argparse.Namespace:
     if words and not words[0].startswith("-") and words[0] not in COMMANDS:
         raise SharpenError(f"There is no command {words[0]!r}. {near(words[0], COMMANDS)}")
     args, rest = parser().parse_known_args(words)
+    # options are never abbreviated, so these are the ones that were given, be it with their usual values
+    args.given = frozenset(w.partition("=")[0] for w in words if w.startswith("--"))
     if rest:
         name = rest[0].partition("=")[0]
         if name.startswith("-"):

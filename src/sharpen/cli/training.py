@@ -12,6 +12,7 @@ from typing import Any
 
 from rich.console import Console
 
+from sharpen.cli.again import SAME, Repeat, repeated
 from sharpen.cli.options import add_ahead, add_engine, add_model, add_run, add_task, find_recipe, setup_of
 from sharpen.cli.screen import Screen
 from sharpen.cli.tables import show_results
@@ -31,8 +32,15 @@ from sharpen.run.setup import Setup, Silent, Watcher, open_task, sketch_policy
 FREE = ("micro_tokens", "checkpoint_every", "trackers", "reward", "reward_timeout", "reward_workers")
 """What may be changed when a run is resumed: it decides how the work is done, not what is computed."""
 
+OPTIONS = {"task_options": "--task-set", "trackers": "--tracker"}
+"""Options that are not called as their fields are."""
+
 FREE_MODEL = ("device", "checkpointing")
 """The same of the model's options."""
+
+
+BESIDES = frozenset(("--from", "--out", "--tracker", "--dry-run", "--json", "--traceback"))
+"""Options of a run that is made again which have nothing to do with what it is; and those of `SAME`."""
 
 
 def add_train(p: argparse.ArgumentParser) -> None:
@@ -41,6 +49,9 @@ def add_train(p: argparse.ArgumentParser) -> None:
     add_task(p)
     p.add_argument("--model", default="nano", metavar="M", help="a model folder or hub id; `nano` is made on the spot")
     p.add_argument("--out", type=Path, metavar="DIR", help="the run directory (default: a new one under runs/)")
+    p.add_argument(
+        "--from", type=Path, dest="again", metavar="RUN", help="make a run again from its manifest, to the bit"
+    )
     p.add_argument(
         "--set", action="append", default=[], metavar="PART.FIELD=VALUE", help="change the recipe, repeatable"
     )
@@ -57,7 +68,13 @@ def add_train(p: argparse.ArgumentParser) -> None:
 def run_train(args: argparse.Namespace) -> int:
     """Train, or explain what training would do."""
     with joined() as world:
-        if args.resume:
+        if args.again:
+            found = _repeated(args)
+            recipe, setup, origin = found.recipe, found.setup, found.origin
+            if world.main:
+                for text in found.warnings:
+                    print(f"sharpen: warning: {text}", file=sys.stderr)
+        elif args.resume:
             recipe, setup, origin = _resumed(args)
         else:
             if not args.recipe:
@@ -127,25 +144,40 @@ def _resumed(args: argparse.Namespace) -> tuple[Method, Setup, dict[str, Any]]:
     return override(known, origin["set"]), setup, origin
 
 
+def _repeated(args: argparse.Namespace) -> Repeat:
+    """What makes a run again; options that would make it another run are refused."""
+    others = sorted(args.given - {f"--{name.replace('_', '-')}" for name in SAME} - BESIDES)
+    if args.recipe or others:
+        what = args.recipe or others[0]
+        raise SharpenError(
+            f"`--from {args.again}` makes that run again as it was, and {what} might make it another. Leave {what} out "
+            f"(what may be given: --out, {', '.join(f'--{n.replace(chr(95), chr(45))}' for n in SAME)}), or leave "
+            "--from out to start a run of your own."
+        )
+    found = repeated(args.again)
+    given = setup_of(args)
+    changes = {name: getattr(given, name) for name in SAME if f"--{name.replace('_', '-')}" in args.given}
+    return dataclasses.replace(found, setup=dataclasses.replace(found.setup, **changes, trackers=given.trackers))
+
+
 def _merged(args: argparse.Namespace, old: Setup, new: Setup) -> Setup:
     """The old setup with those of the new one's options that may be changed."""
-    usual = Setup()
-    changes = _differing(args, old, new, usual, FREE, ("model_setup",))
-    model = _differing(args, old.model_setup, new.model_setup, usual.model_setup, FREE_MODEL, ())
+    changes = _differing(args, old, new, FREE, ("model_setup",))
+    model = _differing(args, old.model_setup, new.model_setup, FREE_MODEL, ())
     return dataclasses.replace(old, **changes, model_setup=dataclasses.replace(old.model_setup, **model))
 
 
 def _differing(
-    args: argparse.Namespace, old: Any, new: Any, usual: Any, free: tuple[str, ...], skip: tuple[str, ...]
+    args: argparse.Namespace, old: Any, new: Any, free: tuple[str, ...], skip: tuple[str, ...]
 ) -> dict[str, Any]:
     """Fields given on the command line that differ from the old ones; SharpenError for one that is not free."""
     out = {}
     for f in dataclasses.fields(old):
         was, given = getattr(old, f.name), getattr(new, f.name)
-        if f.name in skip or given == getattr(usual, f.name) or given == was:
+        option = OPTIONS.get(f.name, f"--{f.name.replace('_', '-')}")
+        if f.name in skip or option not in args.given or given == was:
             continue
         if f.name not in free:
-            option = "--task-set" if f.name == "task_options" else f"--{f.name.replace('_', '-')}"
             raise SharpenError(
                 f"The run in {args.out} was started with another {option} ({was!r}, now {given!r}), and is resumed "
                 f"exactly as it was. Leave {option} out, or give another --out to start a new run."

@@ -23,6 +23,7 @@ from sharpen.actor.engine.base import Draw
 from sharpen.actor.language import LanguageActor
 from sharpen.actor.text import TextActor
 from sharpen.errors import SharpenError
+from sharpen.numbers import NotFinite
 from sharpen.parallel.world import World
 from sharpen.types import Batch, Problem, Scored, Segment, Sets, Trace
 
@@ -85,7 +86,12 @@ class Replica(Actor):
         if not isinstance(whole, LanguageActor):
             return whole.sample(requests)
         share = self.world.share(len(requests))
-        return whole.spoken(requests, self._joined(whole.draws(requests[share.start : share.stop])))
+        try:
+            mine = whole.draws(requests[share.start : share.stop])
+        except NotFinite as error:
+            error.item = None if error.item is None else error.item + share.start
+            raise
+        return whole.spoken(requests, self._joined(mine))
 
     def _joined(self, mine: list[Draw]) -> list[Draw]:
         """Everybody's draws."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 from sharpen.bounds import require
 from sharpen.core import Part
 from sharpen.errors import SharpenError
+from sharpen.task.userfn import LOST
 from sharpen.types import Group, Trace
 
 if TYPE_CHECKING:
@@ -33,7 +34,11 @@ def gated(values: Mapping[str, float], weights: Mapping[str, float]) -> float:
 
 @dataclass(frozen=True)
 class Verify(Part):
-    """Ask the task for every named reward of every trace that has none yet, and whether it solved its problem."""
+    """Ask the task for every named reward of every trace that has none yet, and whether it solved its problem.
+
+    A text that its judge was lost on (`sharpen.task.userfn`) is marked `lost` in the trace's info and counted in the
+    metric `verifier/lost`, a share.
+    """
 
     reads: ClassVar[tuple[str, ...]] = ("traces",)
     writes: ClassVar[tuple[str, ...]] = ("reward:*", "solved")
@@ -44,9 +49,14 @@ class Verify(Part):
         scores = ctx.world.verify(ctx.task, [(t.problem, t) for t in todo])
         for trace, rewards in zip(todo, scores, strict=True):
             for spec in ctx.task.rewards:
-                trace.rewards[spec.name] = _valid(rewards[spec.name], spec.name, trace)
+                trace.rewards[spec.name] = _valid(rewards[spec.name], spec.name, trace, ctx)
             trace.solved = ctx.task.solved(rewards)
+            if rewards.get(LOST):
+                trace.info[LOST] = True
         ctx.cost.verifier_calls += len(todo)
+        lost = sum(bool(r.get(LOST)) for r in scores)
+        if lost:
+            ctx.log("verifier/lost", lost / len(todo), len(todo))
         for name in [r.name for r in ctx.task.rewards] if todo else []:
             ctx.log(f"reward/{name}", sum(t.rewards[name] for t in todo) / len(todo), len(todo))
         return groups
@@ -68,7 +78,7 @@ class Reward(Part):
     def __call__(self, groups: list[Group], ctx: Ctx) -> list[Group]:
         """Score every trace."""
         for trace in (t for g in groups for t in g.traces):
-            trace.rewards[self.name] = _valid(self.fn(trace), self.name, trace)
+            trace.rewards[self.name] = _valid(self.fn(trace), self.name, trace, ctx)
             ctx.log(f"reward/{self.name}", trace.rewards[self.name])
         return groups
 
@@ -124,11 +134,13 @@ class Total(Part):
         return groups
 
 
-def _valid(value: float, name: str, trace: Trace) -> float:
+def _valid(value: float, name: str, trace: Trace, ctx: Ctx) -> float:
     """A reward that is not a finite number is refused where it arises, with the sample."""
-    if not isinstance(value, (int, float)) or not math.isfinite(value):
+    known = isinstance(value, float) or (isinstance(value, int) and abs(value) < 1 << 64)  # larger ones are no rewards
+    if not known or not math.isfinite(value):
         raise SharpenError(
-            f"Reward {name!r} of problem {trace.problem.key!r} is {value!r}, not a finite number; the text was "
-            f"{trace.text[:200]!r}. Mend the reward function; nothing was trained on this iteration."
+            f"Reward {name!r} of problem {trace.problem.key!r} is {value!r}, not a finite number, in iteration "
+            f"{ctx.step}; the text was {trace.text[:200]!r}. Mend the reward function; nothing was trained on this "
+            "iteration."
         )
     return float(value)

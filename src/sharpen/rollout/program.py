@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import math
 import random
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
@@ -17,6 +18,7 @@ from typing import Any, TypeVar
 from sharpen.actor.base import Actor, Request
 from sharpen.actor.scoring import scores
 from sharpen.cost import Cost
+from sharpen.numbers import NotFinite, diverged
 from sharpen.task.base import Environment, Task
 from sharpen.types import Problem, Sampling, Segment, Trace
 
@@ -83,8 +85,10 @@ class Scheduler:
             try:
                 told = self._draw(name, asked) if kind is Request else self._judge(name, asked)
             except BaseException as error:  # handed to the program that waits, which has the traceback a user needs
-                for _, future in mine:
-                    future.set_exception(error)
+                own = getattr(error, "item", None)  # the one sample that is at fault; the others are ended with it
+                for i, (_, future) in enumerate(mine):
+                    if own in (None, i):
+                        future.set_exception(error)
                 continue
             for (_, future), result in zip(mine, told, strict=True):
                 future.set_result(result)
@@ -182,13 +186,27 @@ class Play:
         name = actor or self.actor
         sampling = dataclasses.replace(self.sampling, **changes) if changes else self.sampling
         request = Request(tuple(context), sampling, self.rng.getrandbits(62), f"{name}@{self.step}")
-        drawn: Segment = await self.scheduler.ask(name, request)
+        try:
+            drawn: Segment = await self.scheduler.ask(name, request)
+        except NotFinite as error:
+            if error.item is None:
+                raise
+            raise NotFinite(f"{error} It was {self._asked(name, context)}.") from None
+        if drawn.logp is not None and bool(drawn.logp.isinf().any()):  # NaN is what an engine may not know
+            raise diverged("The log-prob of a sample is infinite", self._asked(name, [*context, drawn]))
         return drawn
 
     async def judge(self, context: Sequence[Segment], actor: str = "value", want: str = "score") -> float:
         """What a value or reward model says of everything up to the end of `context`."""
         said: float = await self.scheduler.ask(actor, Question(tuple(context), want))
+        if not math.isfinite(said):
+            raise diverged(f"The {want} that a model gives is {said!r}", self._asked(actor, context))
         return said
+
+    def _asked(self, actor: str, context: Sequence[Segment]) -> str:
+        """Who was asked, when, and about what, in words."""
+        text = "".join(s.text or "" for s in context if s.role == "assistant")
+        return f"actor {actor!r} in iteration {self.step}, on problem {self.problem.key!r}, text {text[:120]!r}"
 
 
 Program = Callable[[Play], Awaitable[Trace | list[Trace]]]

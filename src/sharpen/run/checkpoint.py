@@ -1,8 +1,8 @@
 """Checkpoints: one folder an iteration, complete or absent, checked by hashes when they are read.
 
 `checkpoints/000120/` holds `state.json` and `tensors.safetensors` (see `sharpen.run.plain`) and `manifest.json`,
-written last: format version, step, and size and SHA-256 of the two. The folder is written under a temporary name,
-synced to the disk, and renamed; older ones go only after that.
+written last: format version, step, of which run it is, and size and SHA-256 of the two. The folder is written under a
+temporary name, synced to the disk, and renamed; older ones go only after that.
 """
 
 from __future__ import annotations
@@ -28,12 +28,16 @@ FORMAT = 1
 FILES = ("state.json", "tensors.safetensors")
 """What a manifest vouches for."""
 
+KEYS = {"format", "step", "run", "files"}
+"""What a manifest holds. A version that adds something has another format, so anything else is damage."""
+
 _STEP = re.compile(r"\d{6,}")
 
 
-def save(folder: Path, step: int, state: Any, keep: int = 2) -> Path:
+def save(folder: Path, step: int, state: Any, keep: int = 2, run: str = "") -> Path:
     """Write the state after `step` iterations to `folder/STEP` and remove all but the `keep` newest up to it.
 
+    `run` tells the run from others (`RunDir.identity`); a checkpoint that was put among those of another is refused.
     `state` is plain data and tensors (`sharpen.run.plain`). When this fails (SharpenError: full disk, no right to
     write, something that is not plain) the earlier checkpoints are as they were. Only the process that holds the
     run's lock may call this. A checkpoint of the same step is replaced.
@@ -52,7 +56,7 @@ def save(folder: Path, step: int, state: Any, keep: int = 2) -> Path:
             save_file(tensors, new / FILES[1])
             sync(new / FILES[1])
             files = {name: {"bytes": (new / name).stat().st_size, "sha256": _sha256(new / name)} for name in FILES}
-            manifest = {"format": FORMAT, "step": step, "files": files}
+            manifest = {"format": FORMAT, "step": step, "run": run, "files": files}
             write_file(new / "manifest.json", json.dumps(manifest, indent=1).encode())
             sync(new)
             if final.exists():
@@ -64,24 +68,34 @@ def save(folder: Path, step: int, state: Any, keep: int = 2) -> Path:
             restore(folder)
             raise
         clean(folder)
-        for old in [p for p in kept(folder) if int(p.name) < step][: -(keep - 1) or None]:
-            _remove(old)
+    trim(folder, step, keep)
     return final
 
 
-def newest(folder: Path) -> tuple[int, Any] | None:
+def trim(folder: Path, step: int, keep: int = 2) -> None:
+    """Remove all but the `keep` newest up to the one of `step`, which must be good.
+
+    A process that is killed between a new one and this leaves one too many. Only the process that holds the run's lock
+    may call this.
+    """
+    with writing("the checkpoints", folder):
+        for old in [p for p in kept(folder) if int(p.name) < step][: -(keep - 1) or None]:
+            _remove(old)
+
+
+def newest(folder: Path, run: str = "") -> tuple[int, Any] | None:
     """`(step, state)` of the newest checkpoint, or None where there is none.
 
-    One that is damaged, incomplete or of another format raises SharpenError, which says what is wrong with it, which
-    is the newest good one and how to go on from there: an older state is never taken in silence.
+    One that is damaged, incomplete, of another run or of another format raises SharpenError, which says what is wrong
+    with it, which is the newest good one and how to go on from there: an older state is never taken in silence.
     """
     found = kept(folder)
-    return load(found[-1]) if found else None
+    return load(found[-1], run) if found else None
 
 
-def load(path: Path) -> tuple[int, Any]:
+def load(path: Path, run: str = "") -> tuple[int, Any]:
     """`(step, state)` of one checkpoint, checked; the tensors are on the CPU and independent of the file."""
-    wrong = fault(path)
+    wrong = fault(path, run)
     if wrong is None:
         try:
             tree = json.loads((path / FILES[0]).read_bytes())
@@ -89,7 +103,7 @@ def load(path: Path) -> tuple[int, Any]:
             return int(path.name), decode(tree, tensors)
         except (OSError, ValueError, SafetensorError, SharpenError) as error:
             wrong = f"its content cannot be read: {error}"
-    good = [p for p in kept(path.parent) if p != path and fault(p) is None]
+    good = [p for p in kept(path.parent) if p != path and fault(p, run) is None]
     bad = [p.name for p in kept(path.parent) if good and int(p.name) > int(good[-1].name)] or [path.name]
     if good:
         remedy = (
@@ -97,7 +111,10 @@ def load(path: Path) -> tuple[int, Any]:
             f"--resume to go on from iteration {int(good[-1].name)}."
         )
     else:
-        remedy = "There is no other good one: start anew with another --out, or put back a copy of this folder."
+        remedy = (
+            "There is no other good one: start anew with another --out, or put back a copy of this folder and run "
+            "again with --resume."
+        )
     raise SharpenError(f"Checkpoint {path} cannot be used: {wrong}. {remedy}")
 
 
@@ -108,8 +125,11 @@ def kept(folder: Path) -> list[Path]:
     return sorted((p for p in folder.iterdir() if _STEP.fullmatch(p.name) and p.is_dir()), key=lambda p: int(p.name))
 
 
-def fault(path: Path) -> str | None:
-    """What is wrong with a checkpoint; None for a good one."""
+def fault(path: Path, run: str = "") -> str | None:
+    """What is wrong with a checkpoint of a run; None for a good one.
+
+    Checkpoints of earlier versions do not say of which run they are; that they are of another is then not seen.
+    """
     try:
         manifest = json.loads((path / "manifest.json").read_bytes())
         version = manifest["format"]
@@ -120,6 +140,10 @@ def fault(path: Path) -> str | None:
             )
         if manifest["step"] != int(path.name):
             return f"its manifest says iteration {manifest['step']}, so it was renamed or mixed with another"
+        if not KEYS - {"run"} <= set(manifest) <= KEYS:
+            return "manifest.json is not one that sharpen wrote"
+        if run and manifest.get("run", run) != run:
+            return "it is of another run (another recipe, setup or seed), or this run's own manifest.json was changed"
         for name in FILES:
             told = manifest["files"][name]
             if not (path / name).is_file():

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import hashlib
 import json
 import os
 import shlex
@@ -113,9 +114,8 @@ class RunDir:
         try:
             self._take(fd)
             with writing("the run", self.path):
-                checkpoint.clean(self.path)
-                checkpoint.clean(self.checkpoints)
-                checkpoint.clean(self.path / "rollouts")
+                for folder in (self.path, self.checkpoints, self.path / "rollouts", self.actors):
+                    checkpoint.clean(folder)
             yield self
         finally:
             os.close(fd)
@@ -176,6 +176,11 @@ class RunDir:
             wrong = str(error)
         raise SharpenError(f"{path} cannot be read ({wrong}). Put back a copy, or start anew with another --out.")
 
+    def identity(self) -> str:
+        """What tells this run from others, for its checkpoints: a digest of the manifest's recipe, setup and seed."""
+        what = {key: x for key, x in self.manifest().items() if key in ("recipe", "setup", "seed")}
+        return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
+
     def append_metrics(self, step: int, metrics: Mapping[str, float], cost: Mapping[str, float]) -> None:
         """One line for an iteration. Numbers that are not finite are written as strings (`sharpen.run.lines`)."""
         record = {"step": step, "metrics": lines.numbers(metrics), "cost": lines.numbers(cost)}
@@ -219,22 +224,24 @@ class RunDir:
     def save(self, step: int, state: Any, keep: int = 2) -> Path:
         """`flush`, then a checkpoint: the records of the iterations it stands after are never behind it."""
         self.flush()
-        return checkpoint.save(self.checkpoints, step, state, keep)
+        return checkpoint.save(self.checkpoints, step, state, keep, self.identity())
 
     def newest(self) -> tuple[int, Any] | None:
         """The newest checkpoint (`sharpen.run.checkpoint.newest`), None before the first."""
-        return checkpoint.newest(self.checkpoints)
+        return checkpoint.newest(self.checkpoints, self.identity())
 
     def rewind(self, step: int) -> None:
         """Forget the iterations from `step` on: metrics, timing, curve and rollouts; half-written lines go too.
 
-        Each file is replaced whole or not at all. What stays is not changed by a byte.
+        Each file is replaced whole or not at all; what stays is not changed by a byte. Of the checkpoints before that
+        of `step` the newest stays.
         """
         self._writer = None
         lines.cut(self.path / "metrics.jsonl", step)
         lines.cut(self.path / "timing.jsonl", step)
         lines.cut(self.path / "curve.jsonl", step + 1)
         rollouts.cut(self.path / "rollouts", step)
+        checkpoint.trim(self.checkpoints, step)
 
     def put_policy(self, export: Callable[[Path], None]) -> None:
         """Replace `policy/` by what `export` writes into the folder it is given: whole, or not at all."""
@@ -245,15 +252,16 @@ class RunDir:
         self._put(self.actors / name, export)
 
     def _put(self, target: Path, export: Callable[[Path], None]) -> None:
-        beside = self.path / f"{TEMPORARY}{target.name}"
-        old = self.path / f"{TEMPORARY}old-{target.name}"
+        # in the target's own folder, where what a killed process left is given its name back or removed
+        beside = target.with_name(f"{TEMPORARY}{target.name}")
+        old = target.with_name(f"{TEMPORARY}old-{target.name}")
         with writing("the trained model", self.path):
             target.parent.mkdir(exist_ok=True)
             for left in (beside, old):
                 shutil.rmtree(left, ignore_errors=True)
             try:
                 export(beside)
-                for file in beside.iterdir():
+                for file in [*beside.iterdir(), beside]:
                     sync(file)
                 if target.exists():
                     target.rename(old)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import shlex
 import signal
 import threading
@@ -35,8 +36,11 @@ def again(run: RunDir) -> str:
 def remembered(run: RunDir, recipe: Method) -> Iterator[None]:
     """What ends the run early inside is told in log.txt, and a report of what is known is left.
 
-    SharpenErrors say how to go on after they are mended; a KeyboardInterrupt becomes Stopped.
+    Warnings of the library meanwhile (a text that a verifier was lost on) are lines of log.txt too. SharpenErrors say
+    how to go on after they are mended; a KeyboardInterrupt becomes Stopped.
     """
+    handler = _Lines(run)
+    logging.getLogger("sharpen").addHandler(handler)
     try:
         yield
     except BaseException as error:
@@ -53,6 +57,20 @@ def remembered(run: RunDir, recipe: Method) -> Iterator[None]:
             hint = "" if "--resume" in str(error) else f" {again(run)}"
             raise type(error)(f"{error}{hint}") from error
         raise
+    finally:
+        logging.getLogger("sharpen").removeHandler(handler)
+
+
+class _Lines(logging.Handler):
+    """Writes warnings into log.txt."""
+
+    def __init__(self, run: RunDir) -> None:
+        super().__init__(logging.WARNING)
+        self.run = run
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """One line."""
+        self.run.log(f"{datetime.now(UTC).isoformat(timespec='seconds')} {' '.join(record.getMessage().splitlines())}")
 
 
 @contextmanager

@@ -97,7 +97,7 @@ def _lines(path: Path) -> list[tuple[dict[str, Any], bytes]]:
                 raise ValueError("no end of line")
             record = json.loads(line)
             record["step"] += 0
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
             if i == len(lines) - 1:
                 break
             raise SharpenError(

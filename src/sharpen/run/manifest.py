@@ -54,12 +54,17 @@ def manifest(recipe: Method, setup: Any, seed: int, folder: Path | None = None) 
         "seed": seed,
         "recipe": describe(recipe),
         "setup": describe(setup),
-        "versions": {
-            "python": platform.python_version(),
-            "platform": platform.platform(),
-            **{name: _version(name) for name in ("sharpen", "torch", "transformers")},
-        },
+        "versions": versions(),
         "git": git(folder or Path.cwd()),
+    }
+
+
+def versions() -> dict[str, str | None]:
+    """What is installed here: python, platform, sharpen, torch, transformers; None where a package is not."""
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        **{name: _version(name) for name in ("sharpen", "torch", "transformers")},
     }
 
 

@@ -190,7 +190,7 @@ class _Decoder:
             return {k: self.value(v, (*path, k)) for k, v in tree.items()}
         try:
             return self._tagged(tree, path)
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise SharpenError(
                 f"{_place(path)} is not data that sharpen wrote ({tree['$']!r}: {type(error).__name__} {error}). The "
                 "file was changed, or written by another version: use the version that wrote it, or an older "

@@ -23,7 +23,7 @@ from sharpen.run.ending import Stopped, again, remembered, stoppable
 from sharpen.run.frames import evaluations_frame, history_frame, rollouts_frame
 from sharpen.run.measuring import Curve, Results
 from sharpen.run.onlooker import Onlooker
-from sharpen.run.origin import complete, same_recipe, told
+from sharpen.run.origin import complete, otherwise, same_recipe, told
 from sharpen.run.setup import Setup, Silent, Watcher, open_policy, open_task, serving
 from sharpen.run.story import Story, story
 from sharpen.run.telling import findings, tell
@@ -122,6 +122,9 @@ def _train(
         if complete(there):
             watcher.message(f"The run in {out} is finished; nothing was trained.")
             return finished(there, recipe)
+        other = otherwise(there.manifest())
+        if other:
+            watcher.message(f"Warning: {other}")
     elif world.main:
         RunDir.vacant(out)
     trackers = [tracker(name, out) for name in setup.trackers if world.main]
@@ -163,6 +166,8 @@ def _train(
         iterate(trainer, run, setup, watcher, trackers)
         if not results.has("after"):
             results.add("after", trainer, setup, watcher)
+        if run.writes:
+            run.report.unlink(missing_ok=True)  # one of an earlier end: by the last one a finished run is known
         for name, actor in trainer.trained().items():
             run.put_actor(name, actor.export)
         run.put_policy(policy.export)

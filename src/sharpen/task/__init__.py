@@ -8,6 +8,7 @@ from typing import Any
 from sharpen.errors import SharpenError, near
 from sharpen.task.base import Environment, RewardSpec, Task
 from sharpen.task.chain import Chain
+from sharpen.task.code import Code
 from sharpen.task.countdown import Countdown
 from sharpen.task.deduce import Deduce
 from sharpen.task.digits import Digits
@@ -17,9 +18,11 @@ from sharpen.task.latent import Latent
 from sharpen.task.points import Points
 from sharpen.task.procedural import Procedural
 from sharpen.task.taste import Taste
+from sharpen.task.tool import Tool
 
 __all__ = [
     "Chain",
+    "Code",
     "Countdown",
     "Deduce",
     "Digits",
@@ -32,6 +35,7 @@ __all__ = [
     "RewardSpec",
     "Task",
     "Taste",
+    "Tool",
     "builtin",
     "task",
 ]
@@ -39,7 +43,7 @@ __all__ = [
 
 def builtin() -> dict[str, type[Procedural] | type[Latent]]:
     """The built-in tasks by name, in alphabetical order."""
-    return {kind.name: kind for kind in (Chain, Countdown, Deduce, Digits, Graph, Grid, Points, Taste)}
+    return {kind.name: kind for kind in (Chain, Code, Countdown, Deduce, Digits, Graph, Grid, Points, Taste, Tool)}
 
 
 def task(name: str, **fields: Any) -> Procedural | Latent:

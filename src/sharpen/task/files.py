@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +75,7 @@ class Files(Rows):
             answer=_answer(record[answer], where, answer),
             where=where,
             solution=_solution(record.get(self.solution), where, self.solution),
-            info=_plain(info) if info is not None else {},
+            info=_info(info, where, self.info) if info is not None else {},
         )
 
 
@@ -121,6 +121,10 @@ def _jsonl(path: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
                 raise SharpenError(
                     f"{where} is nested too deeply to read. Each line must be one JSON object."
                 ) from None
+            except InvalidOperation:
+                raise SharpenError(
+                    f"{where} has a number whose exponent is too long to read. Write the number out, or as text."
+                ) from None
             if not isinstance(row, Mapping):
                 raise SharpenError(f"{where} is a {_kind(row)}, not an object. Each line must be one JSON object.")
             yield where, row
@@ -133,7 +137,6 @@ def _whole(digits: str) -> int | Decimal:
 
 def _parquet(path: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
     need("pyarrow", "data", "to read Parquet files")
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
@@ -142,7 +145,7 @@ def _parquet(path: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
             for row in batch.to_pylist():
                 n += 1
                 yield f"{path} row {n}", row
-    except (pa.ArrowException, OSError) as err:
+    except Exception as err:  # besides Arrow's own: no UTF-8 in a text, times no calendar has
         said = " ".join(str(err).split())[:200]
         raise SharpenError(f"The file {path} cannot be read as Parquet: {said}. Write it again.") from None
 
@@ -168,19 +171,31 @@ def _names(row: Mapping[str, Any]) -> str:
     return ", ".join(map(str, row)) or "no columns"
 
 
+def whole_text(text: str, where: str, column: str) -> str:
+    """A text that can be written as UTF-8. Raises `SharpenError` for half a pair of surrogates, which JSON allows."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as err:
+        raise SharpenError(
+            f"{where}: {column!r} holds half a character (a lone surrogate, character {err.start + 1}), which no "
+            "tokenizer takes. Mend the row."
+        ) from None
+    return text
+
+
 def prompt_of(value: Any, where: str, column: str) -> Any:
     """A prompt as read from a row: a text, or messages with `role` and `content`. Raises `SharpenError`."""
     if isinstance(value, str):
         if not value.strip():
             raise SharpenError(f"{where}: the prompt ({column!r}) is empty. Write one or remove the row.")
-        return value
+        return whole_text(value, where, column)
     if isinstance(value, (list, tuple)) and value:
         ok = all(
             isinstance(m, Mapping) and isinstance(m.get("role"), str) and isinstance(m.get("content"), str)
             for m in value
         )
         if ok:
-            return tuple({"role": m["role"], "content": m["content"]} for m in value)
+            return tuple({"role": m["role"], "content": whole_text(m["content"], where, column)} for m in value)
     raise SharpenError(
         f"{where}: the prompt ({column!r}) is a {_kind(value)}, and must be a string or a list of messages, each "
         f"with a string "
@@ -194,7 +209,7 @@ def _answer(value: Any, where: str, column: str) -> str:
     if isinstance(value, (str, int, float, Decimal)):
         text = str(value).strip()
         if text:
-            return text
+            return whole_text(text, where, column)
     kind = "empty" if isinstance(value, str) else f"a {_kind(value)}"
     raise SharpenError(
         f"{where}: the answer ({column!r}) is {kind}, and must be a string or a number. Mend the row or name another "
@@ -214,6 +229,13 @@ def _solution(value: Any, where: str, column: str) -> tuple[str, ...] | None:
         f"the row or name "
         "another column (solution=...)."
     )
+
+
+def _info(value: Mapping[str, Any], where: str, column: str) -> Any:
+    try:
+        return _plain(value)
+    except RecursionError:
+        raise SharpenError(f"{where}: {column!r} is nested too deeply to read. Make it flatter.") from None
 
 
 def _plain(value: Any) -> Any:

@@ -26,7 +26,7 @@ REWARDS = (
 LONGEST = 1000
 """An answer longer than this, in characters, is not compared as mathematics; it is wrong unless it is the same text."""
 
-_LOGIC = re.compile(r"\\(?:vee|lor|wedge|land)\b|[∨∧|&]")
+_SEVERAL = re.compile(r"\\(?:vee|lor|wedge|land|approx|f?boxed|fbox)\b|[∨∧≈|&]")
 _BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
 _WHOLE = re.compile(r"[+-]?\d{1,300}", re.ASCII)
 
@@ -84,8 +84,9 @@ def _quick(said: str | None, gold: str) -> bool | None:
         return int(a) == int(b)
     if len(a) > LONGEST or not _balanced(a):
         return False
-    # math_verify takes a disjunction for any of its members, which would let one answer state several
-    if _LOGIC.search(a) and not _LOGIC.search(b):
+    # math_verify takes a disjunction for any of its members, the first of two numbers that are nearly equal, and of
+    # boxes the inner one: an answer could state several numbers
+    if _SEVERAL.search(a) and not _SEVERAL.search(b):
         return False
     return None
 

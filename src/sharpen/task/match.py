@@ -22,14 +22,23 @@ _UNIT = re.compile(
     r"|\s*(?:\\?%|°|\\text\{[^{}]*\})$"
     r"|(?<=\d)(?:kg|mg|km|cm|mm|ml|lbs?|ft|oz)$"
 )
-_NOT_UNITS = frozenset(
-    {
-        "or", "and", "to", "not", "plus", "minus", "times", "over", "by", "pi", "sqrt", "if", "is", "dozen",
-        "hundred", "thousand", "million", "billion", "trillion", "half", "halves", "third", "thirds", "quarter",
-        "quarters", "percent", "squared", "cubed", "mod", "choose", "factorial"
-    }
-)  # fmt: skip
-_CHOICE = re.compile(r"\(?([A-Za-z])(?:\)?[.:]?|\)?[.:)]\s.*)", re.DOTALL | re.ASCII)
+_SCALES = (
+    "dozen hundred thousand million billion trillion quadrillion lakh crore half third quarter percent pair score gross"
+)
+_COUNTS = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
+    "eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety"
+)
+_OTHERS = (
+    "or and to not plus minus times over by pi sqrt if is are than nor versus vs point dot negative bn mn mln mil tn "
+    "halves squared cubed mod choose factorial"
+)
+_NOT_UNITS = frozenset([*f"{_SCALES} {_COUNTS} {_OTHERS}".split(), *(w + "s" for w in f"{_SCALES} {_COUNTS}".split())])
+"""Words after a number that make another number of it, or that a second answer follows."""
+
+_CHOICE = re.compile(r"\(?([A-Za-z])(?:\)?[.:]?|\)?[.:)]\s(.*))", re.DOTALL | re.ASCII)
+_PIECES = re.compile(r"[^\s,;/&|]+|[,;/&|]+")
+_LABEL = re.compile(r"\(?[A-Za-z][.:)]*", re.ASCII)
 
 
 def text_form(text: str) -> str:
@@ -48,7 +57,8 @@ def number(text: str) -> Value | None:
     words (`3 million`), a number glued to letters (`2x`), digits of other scripts and superscripts. Nothing is
     rounded, minus zero is zero, and an exponent costs no memory.
     """
-    s = text.strip().replace("−", "-").replace("{,}", ",").replace("\\,", "").replace("\\!", "").replace("\\$", "$")
+    s = text.replace("−", "-").replace("{,}", ",").replace("\\,", "").replace("\\!", "").replace("\\$", "$")
+    s = " ".join(s.split())  # the patterns below take the square of the length of a run of blanks
     s = s.removeprefix("+") if s.startswith("+") and not s.startswith("+-") else s
     if len(s) > 1 and s.startswith("$") and s.endswith("$"):
         s = s[1:-1].strip()
@@ -87,7 +97,17 @@ def choice(text: str) -> str | None:
     """The one letter that `text` chooses (`B`, `(b)`, `B. Paris`), in upper case; None for none or several."""
     s = re.sub(r"\\text(?:bf)?\{([^{}]*)\}", r"\1", text).strip().strip("$*").strip()
     found = _CHOICE.fullmatch(s)
-    return found.group(1).upper() if found else None
+    return None if found is None or _labels(found.group(2) or "") else found.group(1).upper()
+
+
+def _labels(rest: str) -> bool:
+    """Whether what follows a choice is nothing but more labels: `C) D)`, `or C`, `C, D`.
+
+    In `A. C` it is the text of the choice A, one letter.
+    """
+    pieces = _PIECES.findall(rest)
+    letters = [p for p in pieces if p[0] not in ",;/&|" and p.lower() not in ("or", "and")]
+    return all(map(_LABEL.fullmatch, letters)) and (len(pieces) > 1 or (bool(letters) and letters[0][-1] in ".:)"))
 
 
 def form(text: str, match: str) -> str | None:

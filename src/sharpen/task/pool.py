@@ -176,26 +176,35 @@ class Pool:
             self._idle.append(worker)
             return None
 
-    def run(self, requests: Sequence[Sequence[Sequence[Any]]], stop: bool = False) -> list[list[Any] | Failure]:
-        """The answers, in order. With `stop`, requests after the first failure may go unanswered (and are missing)."""
+    def run(
+        self, requests: Sequence[Sequence[Sequence[Any]]], patience: int | None = None
+    ) -> list[list[Any] | Failure]:
+        """The answers, in order.
+
+        With `patience`, requests after one that raised, or after more overruns and deaths than that, may go unanswered
+        (and are missing).
+        """
         with self._lock:
             busy: dict[_Worker, int] = {}
             try:
-                return self._run(requests, stop, busy)
+                return self._run(requests, patience, busy)
             finally:
                 # only an exception leaves some busy; what they would still say must not be taken for later answers
                 for worker in busy:
                     worker.end()
 
     def _run(
-        self, requests: Sequence[Sequence[Sequence[Any]]], stop: bool, busy: dict[_Worker, int]
+        self, requests: Sequence[Sequence[Sequence[Any]]], patience: int | None, busy: dict[_Worker, int]
     ) -> list[list[Any] | Failure]:
         waiting = deque(range(len(requests)))
         done: dict[int, list[Any] | Failure] = {}
+        lost = 0
 
         def fail(i: int, failure: Failure) -> None:
+            nonlocal lost
             done[i] = failure
-            if stop:
+            lost += 1
+            if patience is not None and (failure.kind == "raised" or lost > patience):
                 waiting.clear()
 
         while waiting or busy:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,20 @@ from sharpen.errors import SharpenError
 from sharpen.task.base import Environment, Preference, RewardSpec, Task
 from sharpen.task.pool import Failure, Pool
 from sharpen.types import Problem, Trace
+
+log = logging.getLogger(__name__)
+
+LOST = "lost"
+"""The entry among the rewards of a text on which the function overran or died: 1."""
+
+LOST_SHARE = 0.01
+LOST_AT_LEAST = 3
+"""More lost texts than this share of those judged together, and at least that many, are too many."""
+
+
+def bearable(n: int) -> int:
+    """How many of `n` texts may be lost: 1 %, and always two."""
+    return max(LOST_AT_LEAST - 1, int(LOST_SHARE * n))
 
 
 class UserReward:
@@ -59,6 +74,22 @@ class UserReward:
 
         Raises `SharpenError` about the first item, in order, for which the function fails or returns what is no reward.
         """
+        out = []
+        for found in self.attempts(items):
+            if isinstance(found, SharpenError):
+                raise found
+            out.append(found)
+        return out
+
+    def attempts(
+        self, items: Sequence[tuple[str, Problem]], patience: int = 0
+    ) -> list[dict[str, float] | SharpenError]:
+        """The same; where the function overran or its process died, the error that says so stands for that item.
+
+        After more than `patience` of those the rest may be missing. What the function raises, or returns that is no
+        reward, is its author's mistake and raises here too, as does a batch function that overran or died: nobody
+        knows at which of its texts.
+        """
         if not items:
             return []
         failure = None if self.pool.kind else self.pool.open()
@@ -66,14 +97,23 @@ class UserReward:
             raise self._error(failure, None)
         size = len(items) if self.pool.kind["batch"] else self.concurrent if self.pool.kind["async"] else 1
         chunks = [items[i : i + size] for i in range(0, len(items), size)]
-        out: list[dict[str, float]] = []
-        answers = self.pool.run([[[t, _plain(p)] for t, p in chunk] for chunk in chunks], stop=True)
+        out: list[dict[str, float] | SharpenError] = []
+        answers = self.pool.run([[[t, _plain(p)] for t, p in chunk] for chunk in chunks], patience)
         for chunk, answer in zip(chunks, answers, strict=False):
-            if isinstance(answer, Failure):
-                raise self._error(answer, chunk[min(answer.index, len(chunk) - 1)])
-            out += [
-                {k: float(x) for k, x in v.items()} if isinstance(v, dict) else {self.name: float(v)} for v in answer
-            ]
+            if not isinstance(answer, Failure):
+                out += [
+                    {k: float(x) for k, x in v.items()} if isinstance(v, dict) else {self.name: float(v)}
+                    for v in answer
+                ]
+                continue
+            error = self._error(answer, chunk[min(answer.index, len(chunk) - 1)])
+            if answer.kind == "raised" or (self.pool.kind["batch"] and len(items) > 1):
+                raise error
+            if len(chunk) == 1:
+                out.append(error)
+            else:  # async calls that ran together: each by itself, to find those that are lost
+                for item in chunk:
+                    out += self.attempts([item])
         return out
 
     def _error(self, failure: Failure, item: tuple[str, Problem] | None) -> SharpenError:
@@ -162,17 +202,36 @@ class Rewarded(Task):
         return self.verify_many([(problem, trace)])[0]
 
     def verify_many(self, pairs: Sequence[tuple[Problem, Trace]]) -> list[dict[str, float]]:
-        """`verify` of every pair, in order, with all workers at once."""
+        """`verify` of every pair, in order, with all workers at once.
+
+        A text on which the function overruns its time, or its process dies, is lost: it gets the least of each of the
+        user's rewards among the others, at most 0, and an entry `lost`, is never solved, and is told in the log of
+        `sharpen.task.userfn`. SharpenError where more than 1 % are lost, and three at least.
+        """
         ours = self.task.verify_many(pairs)
-        theirs = self.user.scores([(trace.text, problem) for problem, trace in pairs])
+        most = bearable(len(pairs))
+        theirs = self.user.attempts([(trace.text, problem) for problem, trace in pairs], most)
+        lost = [x for x in theirs if isinstance(x, SharpenError)]
+        if len(lost) > most:
+            raise SharpenError(
+                f"{len(lost)} of {len(theirs)} texts are lost, as the function that judges them did not come back, and "
+                f"more than {most} are too many to go on. The first: {lost[0]}"
+            )
+        known = [x for x in theirs if not isinstance(x, SharpenError)]
         for (problem, _), scores in zip(pairs, theirs, strict=True):
-            if set(scores) != set(self.names):
+            if not isinstance(scores, SharpenError) and set(scores) != set(self.names):
                 raise SharpenError(
                     f"The reward function {self.user.name!r} of {self.user.path} gave {', '.join(sorted(scores))} "
                     f"for problem "
                     f"{problem.key!r} and {', '.join(self.names)} before. Return the same names for every text."
                 )
-        return [{**a, **b} for a, b in zip(ours, theirs, strict=True)]
+        for error in lost:
+            log.warning("One text is lost and counts as not solved. %s", error)
+        least = {name: min([0.0, *(x[name] for x in known)]) for name in self.names}
+        return [
+            {**a, **least, LOST: 1.0} if isinstance(b, SharpenError) else {**a, **b}
+            for a, b in zip(ours, theirs, strict=True)
+        ]
 
     def lesson(self, rng: random.Random) -> tuple[Problem, tuple[str, ...]]:
         """The task's lesson."""
@@ -195,8 +254,8 @@ class Rewarded(Task):
         return self.task.pairs(split)
 
     def solved(self, rewards: Mapping[str, float]) -> bool:
-        """Whether the user's main reward reaches the threshold."""
-        return rewards[self.main] >= self.threshold
+        """Whether the user's main reward reaches the threshold; a text that was lost solves nothing."""
+        return not rewards.get(LOST) and rewards[self.main] >= self.threshold
 
     def answer_of(self, text: str) -> str | None:
         """The task's final answer of a text."""

@@ -17,6 +17,7 @@ from sharpen.actor.engine.slots import SlotCache
 from sharpen.actor.engine.stop import StopStrings
 from sharpen.errors import SharpenError
 from sharpen.maths import uniforms
+from sharpen.numbers import NotFinite
 
 
 class LocalEngine(Engine):
@@ -66,10 +67,11 @@ class LocalEngine(Engine):
             decoding.run()
             columns = [torch.cat(c).cpu() for c in zip(*decoding.record, strict=True)]
         if not bool(columns[3].isfinite().all()):
-            raise SharpenError(
+            raise NotFinite(
                 "The local engine drew from logits that are not numbers (NaN or infinite): the model's weights have "
                 "diverged, or overflow in half precision. Go back to an earlier checkpoint, or load the model in "
-                "float32 or bfloat16."
+                "float32 or bfloat16.",
+                item=int(columns[0][(~columns[3].isfinite()).int().argmax()]),
             )
         # outside inference mode: tensors made inside could not take part in a loss
         request = columns[0]
