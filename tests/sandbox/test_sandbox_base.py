@@ -315,6 +315,8 @@ def test_as_a_user_who_is_not_root(tmp_path):
     python, src = "/usr/bin/python3", Path(sharpen.__file__).parents[1]
     if os.geteuid():
         pytest.skip("all the other tests are run as such a user")
+    if why := choose.lacking():
+        pytest.skip(why)
     check = [python, "-c", f"import sys; assert sys.version_info >= (3, 11); open({str(src / 'sharpen/errors.py')!r})"]
     user = {"user": 54321, "group": 54321, "extra_groups": []}
     if not os.path.exists(python) or subprocess.run(check, capture_output=True, check=False, **user).returncode:
