@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 from sharpen.claims import all_claims
@@ -31,6 +30,7 @@ sys.path.insert(0, str(HERE))
 
 from lines import catalogue_page  # noqa: E402
 from scaling import page as scaling_page  # noqa: E402
+from scaling import table  # noqa: E402
 
 NOTE = "<!-- Written by docs/generate.py; change the source, not this page. -->"
 
@@ -92,17 +92,10 @@ def claims_page() -> str:
 def comparison_page() -> str:
     """comparison.md: its text with the tables of comparison/results.json."""
     told = json.loads((HERE / "comparison" / "results.json").read_bytes())
-    tables = [f"### {name[0].upper() + name[1:]}\n\n{grid(rows)}" for name, rows in sections(told)]
+    tables = [f"### {name[0].upper() + name[1:]}\n\n{table(rows[0], rows[1:])}" for name, rows in sections(told)]
     text = (HERE / "comparison.in").read_text(encoding="utf-8")
     text = text.replace("[[VERDICT]]", verdict(told)).replace("[[TABLES]]", "\n\n".join([*tables, SHARES]))
     return f"{NOTE}\n\n{text}"
-
-
-def grid(rows: Sequence[Sequence[str]]) -> str:
-    """Rows, the first being the heads, as a table; figures to the right."""
-    heads, *body = rows
-    line = "|".join(["---", *["---:"] * (len(heads) - 1)])
-    return "\n".join([f"| {' | '.join(heads)} |", f"|{line}|", *(f"| {' | '.join(r)} |" for r in body)])
 
 
 PAGES = {

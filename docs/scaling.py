@@ -7,6 +7,7 @@ that are built and run.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -163,9 +164,10 @@ def rows_at_once(shape: Shape, free: float) -> int:
 # ---------------------------------------------------------------------- tables
 
 
-def table(head: list[str], rows: list[list[str]]) -> str:
-    """In Markdown."""
-    return "\n".join("| " + " | ".join(line) + " |" for line in [head, ["---"] * len(head), *rows])
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """In Markdown, the first column to the left and figures to the right."""
+    rule = ["---", *["---:"] * (len(head) - 1)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in [head, rule, *rows])
 
 
 def gb(x: float) -> str:

@@ -22,7 +22,7 @@ from sharpen.run.directory import RunDir
 
 def end(how: str) -> None:
     """Arrange for the end."""
-    describe, sha256, save = Trainer._describe, checkpoint._sha256, RunDir.save
+    describe, sha256, save = Trainer._describe, checkpoint.sha256, RunDir.save
 
     def described(self, groups):
         if self.ctx.step == 2 and how in ("int", "kill"):
@@ -39,7 +39,7 @@ def end(how: str) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         return save(self, step, *rest)
 
-    Trainer._describe, checkpoint._sha256, RunDir.save = described, hashed, saved
+    Trainer._describe, checkpoint.sha256, RunDir.save = described, hashed, saved
 
 
 def run(how: str, words: list[str]) -> dict[str, object]:

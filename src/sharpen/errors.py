@@ -17,6 +17,11 @@ class Elsewhere(SharpenError):  # noqa: N818 - it is where, not what
     """An error of another process of the same run, which has told it; its text is that of the other one."""
 
 
+def option(name: str) -> str:
+    """What a field is called on the command line: `--eval-problems` for `eval_problems`."""
+    return f"--{name.replace('_', '-')}"
+
+
 def near(name: str, known: Iterable[str]) -> str:
     """A sentence that helps after a wrong name: the near ones if there are any, else all of them."""
     names = sorted(known)

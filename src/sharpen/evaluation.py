@@ -171,6 +171,11 @@ def comparisons(data: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> list[Com
     return [Comparison(split, side(parts, "before"), side(parts, "after")) for split, parts in data.items()]
 
 
+def deciding(splits: Sequence[str]) -> str:
+    """The split whose accuracy decides what is said: `test`, or the first."""
+    return "test" if "test" in splits else splits[0]
+
+
 def change(before: Interval, after: Interval) -> Change:
     """Up or down when the two 95 % intervals do not overlap (touching is overlapping), else unclear.
 

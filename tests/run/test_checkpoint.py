@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 from sharpen.errors import SharpenError
 from sharpen.run import checkpoint
 from sharpen.run.checkpoint import fault, kept, newest, save
+from sharpen.run.files import sha256
 
 
 def state(k):
@@ -144,7 +145,7 @@ def test_content_that_cannot_be_decoded(tmp_path):
     manifest = json.loads((path / "manifest.json").read_text())
     manifest["files"]["state.json"] = {
         "bytes": (path / "state.json").stat().st_size,
-        "sha256": checkpoint._sha256(path / "state.json"),
+        "sha256": sha256(path / "state.json"),
     }
     (path / "manifest.json").write_text(json.dumps(manifest))
     assert fault(path) is None

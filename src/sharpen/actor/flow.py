@@ -35,7 +35,7 @@ from sharpen.actor.base import Actor, Request
 from sharpen.actor.load import ModelSetup, pick_device
 from sharpen.actor.text import column_of
 from sharpen.actor.velocity import FlowConfig, VelocityField
-from sharpen.errors import SharpenError
+from sharpen.errors import SharpenError, option
 from sharpen.latents import shown
 from sharpen.maths.flow import gaussian_entropy, gaussian_logp, noise_level, ode_step, sde_step, times
 from sharpen.types import Batch, Problem, Sampling, Scored, Segment, Sets, Trace
@@ -343,7 +343,7 @@ def load_flow(source: str | Path, setup: ModelSetup | None = None) -> FlowActor:
     if odd:
         raise SharpenError(
             f"A flow policy is a small network without adapters or a context, computed in double precision: "
-            f"`--{odd[0].replace('_', '-')}` means nothing to it. Leave that option out."
+            f"`{option(odd[0])}` means nothing to it. Leave that option out."
         )
     device = torch.device("cpu") if setup.device == "auto" else pick_device(setup.device)
     if device.type == "mps":

@@ -11,7 +11,7 @@ import torch
 
 from sharpen.actor.adapters import narrow
 from sharpen.actor.language import LanguageActor
-from sharpen.errors import SharpenError
+from sharpen.errors import SharpenError, option
 
 SMALL = 20_000_000
 """Parameters up to which a model counts as one trained from scratch for an experiment: it bears a far higher rate."""
@@ -44,7 +44,7 @@ class ModelSetup:
             )
         for name in ("lora", "lora_alpha", "max_tokens", "max_context"):
             if getattr(self, name) < 0:
-                raise SharpenError(f"`--{name.replace('_', '-')} {getattr(self, name)}` must be 0 or more.")
+                raise SharpenError(f"`{option(name)} {getattr(self, name)}` must be 0 or more.")
         if self.lr is not None and not 0 < self.lr < math.inf:
             raise SharpenError(
                 f"`--lr {self.lr}` must be a finite number above 0, such as 1e-5 (without it the model's size decides)."

@@ -17,12 +17,6 @@ from sharpen.run.manifest import rebuild
 from sharpen.run.origin import otherwise, recipe_changes, recorded
 from sharpen.run.setup import Setup, setup_from
 
-SAME = ("checkpoint_every", "reward_timeout", "reward_workers")
-"""Fields of a setup that change no bit of what a run computes: how often it is kept, and who computes its rewards.
-
-`micro_tokens` is not among them: a sum in other parts is the same but for rounding.
-"""
-
 
 @dataclass(frozen=True)
 class Repeat:

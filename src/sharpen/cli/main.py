@@ -122,7 +122,7 @@ def _told(error: Exception) -> tuple[str, int]:
     first = f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"
     if type(error).__name__ == "OutOfMemoryError" or isinstance(error, MemoryError):
         return (
-            f"There was not enough memory ({first}). Use a smaller `--micro-tokens` (it changes no result), "
+            f"There was not enough memory ({first}). Use a smaller `--micro-tokens` (it only rounds otherwise), "
             "`--checkpointing`, `--lora`, fewer samples, or a smaller model.",
             2,
         )

@@ -8,7 +8,7 @@ from typing import Any
 
 from sharpen import userfile
 from sharpen.actor.load import ModelSetup
-from sharpen.errors import SharpenError
+from sharpen.errors import SharpenError, option
 from sharpen.recipe import Method, Program, Recipe
 from sharpen.run.setup import Setup
 
@@ -106,14 +106,14 @@ def add_limits(p: argparse.ArgumentParser) -> None:
     """How much is measured and kept."""
     fields = {f.name: f for f in dataclasses.fields(Setup)}
     for name, text in {
-        "micro_tokens": "padded tokens of one forward pass in training; less saves memory and changes no result",
+        "micro_tokens": "padded tokens of one forward pass in training; less saves memory and only rounds otherwise",
         "eval_problems": "held-out problems measured before and after (0: none)",
         "eval_samples": "samples of each",
         "checkpoint_every": "iterations between checkpoints",
         "rollouts_every": "iterations between kept rollouts",
         "rollout_groups": "groups kept then",
     }.items():
-        p.add_argument(f"--{name.replace('_', '-')}", type=int, default=fields[name].default, metavar="N", help=text)
+        p.add_argument(option(name), type=int, default=fields[name].default, metavar="N", help=text)
 
 
 def add_measuring(p: argparse.ArgumentParser, every: float) -> None:
@@ -130,7 +130,7 @@ def add_measuring(p: argparse.ArgumentParser, every: float) -> None:
         "measure_problems": "held-out problems measured then",
         "measure_samples": "samples of each",
     }.items():
-        p.add_argument(f"--{name.replace('_', '-')}", type=int, default=fields[name].default, metavar="N", help=text)
+        p.add_argument(option(name), type=int, default=fields[name].default, metavar="N", help=text)
 
 
 def model_setup(args: argparse.Namespace) -> ModelSetup:

@@ -12,11 +12,11 @@ from typing import Any
 
 from rich.console import Console
 
-from sharpen.cli.again import SAME, Repeat, repeated
+from sharpen.cli.again import Repeat, repeated
 from sharpen.cli.options import add_ahead, add_engine, add_model, add_run, add_task, find_recipe, setup_of
 from sharpen.cli.screen import Screen
 from sharpen.cli.tables import show_results
-from sharpen.errors import SharpenError
+from sharpen.errors import SharpenError, option
 from sharpen.loop import Trainer
 from sharpen.overrides import override
 from sharpen.parallel.group import joined
@@ -27,20 +27,19 @@ from sharpen.run.naming import default_out
 from sharpen.run.origin import recorded, setup_of_run
 from sharpen.run.plan import plan
 from sharpen.run.session import Run, train
-from sharpen.run.setup import Setup, Silent, Watcher, open_task, sketch_policy
+from sharpen.run.setup import HOW, SAME, Setup, Silent, Watcher, open_task, sketch_policy
 
-FREE = ("micro_tokens", "checkpoint_every", "trackers", "reward", "reward_timeout", "reward_workers")
-"""What may be changed when a run is resumed: it decides how the work is done, not what is computed."""
-
-OPTIONS = {"task_options": "--task-set", "trackers": "--tracker"}
-"""Options that are not called as their fields are."""
+FREE = (*HOW, "trackers", "reward")
+"""What may be changed when a run is resumed."""
 
 FREE_MODEL = ("device", "checkpointing")
 """The same of the model's options."""
 
+OPTIONS = {"task_options": "--task-set", "trackers": "--tracker"}
+"""Options that are not called as their fields are."""
 
 BESIDES = frozenset(("--from", "--out", "--tracker", "--dry-run", "--json", "--traceback"))
-"""Options of a run that is made again which have nothing to do with what it is; and those of `SAME`."""
+"""Options of a run that is made again which have nothing to do with what it is; those of `SAME` are allowed too."""
 
 
 def add_train(p: argparse.ArgumentParser) -> None:
@@ -146,17 +145,18 @@ def _resumed(args: argparse.Namespace) -> tuple[Method, Setup, dict[str, Any]]:
 
 def _repeated(args: argparse.Namespace) -> Repeat:
     """What makes a run again; options that would make it another run are refused."""
-    others = sorted(args.given - {f"--{name.replace('_', '-')}" for name in SAME} - BESIDES)
+    same = {option(name): name for name in SAME}
+    others = sorted(args.given - same.keys() - BESIDES)
     if args.recipe or others:
         what = args.recipe or others[0]
         raise SharpenError(
             f"`--from {args.again}` makes that run again as it was, and {what} might make it another. Leave {what} out "
-            f"(what may be given: --out, {', '.join(f'--{n.replace(chr(95), chr(45))}' for n in SAME)}), or leave "
+            f"(what may be given: --out, {', '.join(same)}), or leave "
             "--from out to start a run of your own."
         )
     found = repeated(args.again)
     given = setup_of(args)
-    changes = {name: getattr(given, name) for name in SAME if f"--{name.replace('_', '-')}" in args.given}
+    changes = {name: getattr(given, name) for text, name in same.items() if text in args.given}
     return dataclasses.replace(found, setup=dataclasses.replace(found.setup, **changes, trackers=given.trackers))
 
 
@@ -174,13 +174,13 @@ def _differing(
     out = {}
     for f in dataclasses.fields(old):
         was, given = getattr(old, f.name), getattr(new, f.name)
-        option = OPTIONS.get(f.name, f"--{f.name.replace('_', '-')}")
-        if f.name in skip or option not in args.given or given == was:
+        called = OPTIONS.get(f.name, option(f.name))
+        if f.name in skip or called not in args.given or given == was:
             continue
         if f.name not in free:
             raise SharpenError(
-                f"The run in {args.out} was started with another {option} ({was!r}, now {given!r}), and is resumed "
-                f"exactly as it was. Leave {option} out, or give another --out to start a new run."
+                f"The run in {args.out} was started with another {called} ({was!r}, now {given!r}), and is resumed "
+                f"exactly as it was. Leave {called} out, or give another --out to start a new run."
             )
         out[f.name] = given
     return out

@@ -61,7 +61,7 @@ def bootstrap_mean(x: Tensor, rng: torch.Generator, level: float = 0.95, samples
     """
     scores = _scores(x, "x", rng)
     means = _resampled_means(scores, rng, samples)
-    low, high = _quantiles(means, level)
+    low, high = quantiles(means, level)
     return Interval(low, float(scores.mean()), high)
 
 
@@ -79,7 +79,7 @@ def paired_bootstrap(
         raise ValueError(f"a and b must score the same problems, not {len(first)} and {len(second)} of them")
     gap = first - second
     means = _resampled_means(gap, rng, samples)
-    low, high = _quantiles(means, level)
+    low, high = quantiles(means, level)
     # gaps that cancel leave rounding behind, which must not decide who wins
     tie = means.abs() <= 1e-12 * gap.abs().max()
     wins = (means > 0) & ~tie
@@ -169,7 +169,8 @@ def _resampled_means(x: Tensor, rng: torch.Generator, samples: int) -> Tensor:
     return torch.cat(list(parts()))
 
 
-def _quantiles(means: Tensor, level: float) -> tuple[float, float]:
+def quantiles(means: Tensor, level: float) -> tuple[float, float]:
+    """The (1 - level)/2 and (1 + level)/2 quantiles of `means[B]`, the ends of a percentile bootstrap interval."""
     _level(level)
     low, high = torch.quantile(means, means.new_tensor([(1 - level) / 2, (1 + level) / 2])).tolist()
     return low, high

@@ -7,7 +7,6 @@ temporary name, synced to the disk, and renamed; older ones go only after that.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -19,7 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from sharpen.errors import SharpenError
-from sharpen.run.files import TEMPORARY, sync, write_file, writing
+from sharpen.run.files import TEMPORARY, sha256, sync, write_file, writing
 from sharpen.run.plain import decode, encode
 
 FORMAT = 1
@@ -55,7 +54,7 @@ def save(folder: Path, step: int, state: Any, keep: int = 2, run: str = "") -> P
             write_file(new / FILES[0], json.dumps(tree, allow_nan=False).encode())
             save_file(tensors, new / FILES[1])
             sync(new / FILES[1])
-            files = {name: {"bytes": (new / name).stat().st_size, "sha256": _sha256(new / name)} for name in FILES}
+            files = {name: {"bytes": (new / name).stat().st_size, "sha256": sha256(new / name)} for name in FILES}
             manifest = {"format": FORMAT, "step": step, "run": run, "files": files}
             write_file(new / "manifest.json", json.dumps(manifest, indent=1).encode())
             sync(new)
@@ -151,7 +150,7 @@ def fault(path: Path, run: str = "") -> str | None:
             size = (path / name).stat().st_size
             if size != told["bytes"]:
                 return f"{name} has {size} bytes instead of {told['bytes']}, so it was cut off or changed"
-            if _sha256(path / name) != told["sha256"]:
+            if sha256(path / name) != told["sha256"]:
                 return (
                     f"the content of {name} is not what was written (its SHA-256 differs), so it was changed or "
                     f"the disk is failing"
@@ -186,8 +185,3 @@ def _remove(path: Path) -> None:
     gone = path.with_name(f"{TEMPORARY}gone-{path.name}")
     os.rename(path, gone)
     shutil.rmtree(gone)
-
-
-def _sha256(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

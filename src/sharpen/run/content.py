@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from sharpen import userfile
-from sharpen.run.files import writing
+from sharpen.run.files import sha256, writing
 from sharpen.run.setup import Setup
 from sharpen.task import builtin
 
@@ -50,8 +50,7 @@ def digest(path: Path) -> str:
             inside = sorted(p for p in path.rglob("*") if p.is_file() and not p.name.startswith("."))
             told = "".join(f"{p.relative_to(path)}\0{digest(p)}\n" for p in inside)
             return hashlib.sha256(told.encode()).hexdigest()
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return sha256(path)
 
 
 def changed(told: dict[str, str]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import hashlib
 import os
 import re
 from collections.abc import Iterator
@@ -60,6 +61,12 @@ def _paragraph(number: int, what: str, where: Path) -> str:
         f"{what[0].upper()}{what[1:]} could not be written in {where} ({os.strerror(number)}). Mend that, or choose "
         "another folder with --out."
     )
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal digits."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def parent(path: Path) -> Path:

@@ -7,6 +7,7 @@ from typing import Any
 
 from sharpen.actor.base import Actor
 from sharpen.evaluate import evaluate
+from sharpen.evaluation import deciding
 from sharpen.loop import Trainer
 from sharpen.run.directory import RunDir
 from sharpen.run.samples import KINDS, kind
@@ -31,8 +32,7 @@ def held_out(task: Task) -> list[str]:
 
 def main_split(task: Task) -> str:
     """The split that decides: `test`, or the first that is held out."""
-    splits = held_out(task)
-    return "test" if "test" in splits else splits[0]
+    return deciding(held_out(task))
 
 
 class Results:

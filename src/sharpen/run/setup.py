@@ -18,7 +18,7 @@ from sharpen.actor.load import ModelSetup, load_language, wrap
 from sharpen.actor.nano import Nano, character_tokenizer, nano_base, nano_model
 from sharpen.actor.velocity import velocity_field
 from sharpen.budget import Budget, budget
-from sharpen.errors import SharpenError
+from sharpen.errors import SharpenError, option
 from sharpen.run.directory import RunDir
 from sharpen.run.manifest import rebuild
 from sharpen.run.watching import Shows as Shows
@@ -94,7 +94,7 @@ class Setup:
             "measure_samples",
         ):
             if getattr(self, name) < 1:
-                raise SharpenError(f"`--{name.replace('_', '-')} {getattr(self, name)}` must be 1 or more.")
+                raise SharpenError(f"`{option(name)} {getattr(self, name)}` must be 1 or more.")
         if self.eval_problems < 0 or self.rollout_groups < 0:
             raise SharpenError("`--eval-problems` and `--rollout-groups` must be 0 (none) or more.")
         if not 0 < self.reward_timeout < 1e6:
@@ -106,6 +106,12 @@ class Setup:
         """The budget, if there is one."""
         return budget(self.budget) if self.budget else None
 
+
+SAME = ("checkpoint_every", "reward_timeout", "reward_workers")
+"""Fields of a setup that change no bit of what a run computes: how often it is kept, and who computes its rewards."""
+
+HOW = ("micro_tokens", *SAME)
+"""Fields that decide how the work is done, not what is computed: a sum in other parts is the same but for rounding."""
 
 NEWER: dict[str, Any] = {
     "engine": "local",

@@ -11,6 +11,7 @@ from sharpen.evaluation import (
     Comparison,
     Evaluation,
     Move,
+    deciding,
     moved,
     percent,
     points,
@@ -27,7 +28,8 @@ def verdict(pairs: Sequence[Comparison]) -> str:
     whole = [(p.split, p.before, p.after) for p in pairs if p.before is not None and p.after is not None]
     if not whole:
         return "There is no evaluation before and after training, so this report cannot say whether the model learned."
-    split, before, after = next((w for w in whole if w[0] == "test"), whole[0])
+    main = deciding([split for split, _, _ in whole])
+    split, before, after = next(w for w in whole if w[0] == main)
     parts = [learned(split, before, after), widened(before, after)]
     parts += [_carried(a, b) for other, a, b in whole if other == "harder" and other != split]
     return " ".join(p for p in parts if p)

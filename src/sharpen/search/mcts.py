@@ -189,7 +189,7 @@ class MCTS(Search):
             node = todo.pop()
             todo += reversed(node.children)
             if node.parent is not None:
-                node.said[-1].info |= {"visits": node.visits, "q": node.q, "value": node.value}
+                node.said[-1].info |= {"visits": node.visits, "q": node.q}
                 if not node.children:
                     leaves.append(node)
         traces = {id(n): tree.trace(n) for n in leaves}

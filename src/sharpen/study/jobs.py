@@ -13,11 +13,8 @@ from sharpen.run import session
 from sharpen.run.directory import RunDir
 from sharpen.run.measuring import Results
 from sharpen.run.origin import complete, same_recipe, setup_of_run
-from sharpen.run.setup import Setup, Shows, open_policy, open_task
+from sharpen.run.setup import HOW, Setup, Shows, open_policy, open_task
 from sharpen.study.base import Job
-
-HOW: dict[str, Any] = {"micro_tokens": 1, "checkpoint_every": 1, "reward_timeout": 1.0, "reward_workers": 1}
-"""Options that decide how the work is done and not what comes out."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +55,8 @@ def begun(job: Job) -> bool:
         return False
     run = RunDir.open(job.folder)
     same_recipe(run, job.entry.method)
-    old, new = (replace(s, **HOW) for s in (setup_of_run(run), job.setup))
+    new = job.setup
+    old = replace(setup_of_run(run), **{name: getattr(new, name) for name in HOW})
     if old != new:
         names = [n for n in vars(new) if getattr(old, n) != getattr(new, n)]
         was = ", ".join(f"{n} was {getattr(old, n)!r}, is {getattr(new, n)!r}" for n in names[:3])

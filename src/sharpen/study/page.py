@@ -10,7 +10,9 @@ from sharpen.run.html import Child, Html, join, table, tag
 from sharpen.run.report import POLICY
 from sharpen.run.style import STYLE
 from sharpen.study import curves
-from sharpen.study.tables import NOTE, sections
+from sharpen.study.base import BASE
+from sharpen.study.statistics import sign
+from sharpen.study.tables import NOTE, ranked, sections
 
 
 def page(told: Mapping[str, Any]) -> str:
@@ -53,25 +55,18 @@ def verdict(told: Mapping[str, Any]) -> str:
     """What came out on each task: which recipe ends highest, and which others it is ahead of for sure."""
     out = []
     for task, of in told["tasks"].items():
-        ranked = sorted(of["recipes"].items(), key=lambda item: -item[1]["accuracy"][1])
-        if not ranked:
+        if not of["recipes"]:
             out.append(f"On {task} no run is finished.")
             continue
-        name, best = ranked[0]
-        others = [
-            p for p in of["pairs"] if p["measure"] == "accuracy" and name in (p["a"], p["b"]) and p["b"] != "base"
-        ]
-        sure = [p["b"] if p["a"] == name else p["a"] for p in others if _ahead(p, name)]
+        name, best = ranked(of)[0]
+        others = [p for p in of["pairs"] if p["measure"] == "accuracy" and name in (p["a"], p["b"]) and p["b"] != BASE]
+        sure = [p["b"] if p["a"] == name else p["a"] for p in others if sign(p, name) > 0]
         text = f"On {task} {name} ends highest: {shown(Interval(*best['accuracy']))}"
         text += f", base {shown(Interval(*of['base']['accuracy']))}."
         if others:
             text += f" Beyond chance it is ahead of {', '.join(sure) or 'no other recipe'}."
         out.append(text)
     return " ".join(out)
-
-
-def _ahead(pair: Mapping[str, Any], name: str) -> bool:
-    return "low" in pair and bool(pair["low"] > 0 if pair["a"] == name else pair["high"] < 0)
 
 
 def _about(told: Mapping[str, Any]) -> str:

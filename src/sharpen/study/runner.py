@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import threading
 from collections.abc import Iterator, Mapping
@@ -17,6 +16,7 @@ import torch
 
 from sharpen.errors import SharpenError
 from sharpen.evaluation import percent
+from sharpen.machine import cores
 from sharpen.processes import Failed, Pool, can_be_handed
 from sharpen.run.directory import RunDir
 from sharpen.run.ending import Stopped
@@ -112,7 +112,7 @@ def at_once(device: str) -> int:
     seen = torch.cuda.is_available() or torch.backends.mps.is_available()
     if device not in ("cpu", "auto") or (device == "auto" and seen):
         return 1
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return cores()
 
 
 @contextmanager

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import NormalDist
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from sharpen.maths.intervals import Difference, Interval, iqm, student_t
+from sharpen.maths.intervals import Difference, Interval, iqm, quantiles, student_t
 
 LEVEL = 0.95
 SAMPLES = 2000
@@ -63,7 +63,7 @@ def resampled(x: Tensor, gen: torch.Generator, samples: int = SAMPLES) -> Tensor
 
 def interval(x: Tensor, gen: torch.Generator, samples: int = SAMPLES) -> Interval:
     """The mean of `x[S, P]`, shares, with its interval, which stays within 0 and 1."""
-    low, high = _ends(resampled(_scores(x), gen, samples))
+    low, high = quantiles(resampled(_scores(x), gen, samples), LEVEL)
     return Interval(max(low, 0.0), float(x.double().mean()), min(high, 1.0))
 
 
@@ -77,13 +77,25 @@ def difference(a: Tensor, b: Tensor, gen: torch.Generator, samples: int = SAMPLE
         raise ValueError(f"a and b must have the same seeds and problems, not {list(a.shape)} and {list(b.shape)}")
     gap = _scores(a) - _scores(b)
     means = resampled(gap, gen, samples)
-    low, high = _ends(means)
+    low, high = quantiles(means, LEVEL)
     # gaps of shares that cancel leave rounding behind, which must not decide who wins
     tie = means.abs() <= 1e-12
     wins = (means > 0) & ~tie
     return Difference(
         float(gap.mean()), max(low, -1.0), min(high, 1.0), float(wins.double().mean() + tie.double().mean() / 2)
     )
+
+
+def sign(pair: Mapping[str, Any], name: str) -> int:
+    """1 where `name` is ahead of the other of a pair for sure, -1 where it is behind, 0 where neither is sure.
+
+    `pair` is {"a", "b"} with a `Difference` of a to b, or without where they share no seed; sure is an interval without
+    0.
+    """
+    if "low" not in pair or name not in (pair["a"], pair["b"]):
+        return 0
+    side = 1 if pair["a"] == name else -1
+    return side if pair["low"] > 0 else -side if pair["high"] < 0 else 0
 
 
 def cost_to_reach(points: Sequence[tuple[float, float]], target: float) -> float:
@@ -119,7 +131,7 @@ def stratified_iqm(scores: Sequence[Tensor], gen: torch.Generator, samples: int 
     drawn = [x[torch.randint(len(x), (samples, len(x)), generator=gen)] for x in runs]
     joined = torch.cat(drawn, 1).sort(1).values
     n = joined.shape[1]
-    low, high = _ends(joined[:, n // 4 : n - n // 4].mean(1))
+    low, high = quantiles(joined[:, n // 4 : n - n // 4].mean(1), LEVEL)
     mean, wide = iqm(torch.cat(runs)), widening(min(map(len, runs)), len(runs))
     return Interval(mean + wide * (low - mean), mean, mean + wide * (high - mean))
 
@@ -156,8 +168,3 @@ def _scores(x: Tensor) -> Tensor:
     if x.dim() != 2 or not x.numel() or not bool(torch.isfinite(x).all()):
         raise ValueError(f"scores must be finite and of shape [seeds, problems]; got {list(x.shape)}")
     return x.double()
-
-
-def _ends(means: Tensor) -> tuple[float, float]:
-    low, high = torch.quantile(means, means.new_tensor([(1 - LEVEL) / 2, (1 + LEVEL) / 2])).tolist()
-    return low, high

@@ -19,6 +19,7 @@ from sharpen.study.statistics import (
     interval,
     median_cost,
     normalised,
+    sign,
     stratified_iqm,
 )
 
@@ -151,7 +152,8 @@ def _across(found: Found, tasks: Mapping[str, Mapping[str, Any]]) -> dict[str, A
             torch.tensor([normalised(f.mean("accuracy"), found.bases[task].mean("accuracy")) for f in some])
             for task, some in runs.items()
         ]
-        signs = [s for t in tasks.values() for p in t["pairs"] if (s := _sign(p, name))]
+        others = [p for t in tasks.values() for p in t["pairs"] if p["measure"] == "accuracy" and p["b"] != BASE]
+        signs = [sign(p, name) for p in others]
         best = sum(
             t["recipes"][name]["accuracy"][1] >= max(r["accuracy"][1] for r in t["recipes"].values()) - 1e-12
             for t in tasks.values()
@@ -163,14 +165,6 @@ def _across(found: Found, tasks: Mapping[str, Mapping[str, Any]]) -> dict[str, A
             "losses": signs.count(-1),
         }
     return out
-
-
-def _sign(pair: Mapping[str, Any], name: str) -> int:
-    """1 where the recipe is above the other for sure, -1 where it is below, else 0."""
-    if pair["measure"] != "accuracy" or BASE in (pair["a"], pair["b"]) or "low" not in pair:
-        return 0
-    side = 1 if pair["a"] == name else -1 if pair["b"] == name else 0
-    return side if pair["low"] > 0 else -side if pair["high"] < 0 else 0
 
 
 def _row(f: Final, found: Found) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from sharpen.evaluation import percent
 from sharpen.study.base import BASE
+from sharpen.study.statistics import sign
 
 NOTE = (
     "Shares of held-out problems with 95 % bootstrap intervals over seeds and problems. A difference is paired by seed "
@@ -22,7 +23,7 @@ def measures(told: Mapping[str, Any], task: str) -> list[tuple[str, ...]]:
     """Heads, then the base and a row a recipe on a task, the best first: every measure in percent with its interval."""
     of = told["tasks"][task]
     heads = ("recipe", *(f"{m}, %" for m in of["measures"]))
-    rows = [(BASE, of["base"]), *_ranked(of)]
+    rows = [(BASE, of["base"]), *ranked(of)]
     return [heads, *((name, *(_share(x[m]) for m in of["measures"])) for name, x in rows)]
 
 
@@ -40,12 +41,13 @@ def costs(told: Mapping[str, Any], task: str) -> list[tuple[str, ...]]:
                 *(f"{x[c]:,.0f}" for c in counts),
                 reached(x["to_target"]) if x["to_target"] else "-",
             )
-            for name, x in _ranked(of)
+            for name, x in ranked(of)
         ),
     ]
 
 
-def _ranked(of: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+def ranked(of: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+    """The recipes of a task with what is told of each, the one of the highest accuracy first."""
     return sorted(of["recipes"].items(), key=lambda item: -item[1]["accuracy"][1])
 
 
@@ -70,8 +72,8 @@ def pairs(told: Mapping[str, Any], task: str, measure: str = "accuracy") -> list
         if "diff" not in p:
             rows.append((name, "0", "-", "-"))
             continue
-        sure = "*" if p["low"] > 0 or p["high"] < 0 else " "
-        gap = f"{100 * p['diff']:+.1f}{sure} ({100 * p['low']:+.1f} to {100 * p['high']:+.1f})"
+        star = "*" if sign(p, p["a"]) else " "
+        gap = f"{100 * p['diff']:+.1f}{star} ({100 * p['low']:+.1f} to {100 * p['high']:+.1f})"
         rows.append((name, str(len(p["seeds"])), gap, f"{p['p_a_better']:.3f}"))
     return rows
 

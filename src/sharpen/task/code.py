@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
 from sharpen.errors import SharpenError
+from sharpen.machine import cores
 from sharpen.sandbox import Called, Question, call_many, same
 from sharpen.task.base import RewardSpec
 from sharpen.task.boxed import Boxed
@@ -100,8 +100,7 @@ class Code(Boxed):
         first = {key: pairs[i][0] for i, key in reversed(list(enumerate(texts)))}
         asked = [key for key in first if key[1] and len(key[1]) <= LONGEST]
         questions = [Question(source(text), "f", [[x] for x in self.inputs(first[ops, text])]) for ops, text in asked]
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        called = call_many(self.box, questions, self.limits, self.workers or cores)
+        called = call_many(self.box, questions, self.limits, self.workers or cores())
         judged = {key: self._judged(first[key], one) for key, one in zip(asked, called, strict=True)}
         none = {"correct": 0.0, "passed": 0.0, "runs": 0.0}
         return [judged.get(key, none) for key in texts]

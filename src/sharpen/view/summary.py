@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sharpen.errors import SharpenError
-from sharpen.evaluation import NAMES, Comparison, Interval, by_problem, comparisons
+from sharpen.evaluation import NAMES, Comparison, Interval, by_problem, comparisons, deciding
 from sharpen.recipe import Method, Program, Recipe
 from sharpen.recipes import all_recipes
 from sharpen.run.diagnose import diagnose
@@ -92,7 +92,8 @@ def accuracies(run: Shelved) -> dict[str, Any]:
     pairs = compared(measured(run)["splits"])
     if not pairs:
         return {"split": None, "before": None, "after": None, "move": None, "by": None}
-    pair = next((p for p in pairs if p.split == "test"), pairs[0])
+    main = deciding([p.split for p in pairs])
+    pair = next(p for p in pairs if p.split == main)
     before, after = (e.accuracy if e else None for e in (pair.before, pair.after))
     return {"split": pair.split, "before": before, "after": after, **_move(pair, "accuracy")}
 

@@ -40,7 +40,7 @@ export async function show(box, params, query) {
   const kindred = () => families(known.filter((r) => wanted.has(r.id)));
   let together = query.get("seeds") ? query.get("seeds") === "together" : kindred().some((f) => f.length > 1);
   // of a run apart the place in the list, of a family that among those shown, so that few families differ
-  const colour = (run) => (together ? kindred().findIndex((f) => f.includes(run)) : order.indexOf(run.id));
+  const colours = () => new Map(together ? kindred().flatMap((f, k) => f.map((run) => [run, k])) : known.map((run, k) => [run, k]));
   const names = () => {
     const all = new Set();
     for (const id of shown()) {
@@ -66,14 +66,15 @@ export async function show(box, params, query) {
     const value = own ? (r) => r[metric.slice(HELD_OUT.length)] : (r) => (r.metrics || {})[metric];
     return (own ? heldOut : metrics).records.map((r) => [AXES[axis][1](r), Number(value(r))]).filter((p) => finite(p[0]) && Number.isFinite(p[1]));
   };
-  const family = (runs, metric) => {
+  const family = (runs, metric, colour) => {
     const curves = runs.map((r) => points(r.id, metric)).filter((c) => c.length);
     const one = runs.length === 1;
     const name = one ? label(runs[0].id) : `${runs[0].name} on ${taskName(runs[0].task)}, ${curves.length} seeds`;
-    return { name, colour: colour(runs[0]), points: curves.length > 1 ? joined(curves) : curves[0] || [], area: curves.length > 1 };
+    return { name, colour: colour.get(runs[0]), points: curves.length > 1 ? joined(curves) : curves[0] || [], area: curves.length > 1 };
   };
-  const series = (metric) => (together ? kindred() : shown().map((id) => known.filter((r) => r.id === id))).map((runs) => family(runs, metric));
+  const apart = () => known.filter((r) => wanted.has(r.id)).map((r) => [r]);
   const draw = () => {
+    const [drawn, colour] = [together ? kindred() : apart(), colours()];
     for (const [name, c] of charts) if (!metrics.has(name)) { c.node.remove(); charts.delete(name); }
     for (const [k, name] of names().filter((n) => metrics.has(n)).entries()) {
       if (!charts.has(name)) {
@@ -82,7 +83,7 @@ export async function show(box, params, query) {
       }
       const c = charts.get(name);
       if (space.children[k] !== c.node) space.insertBefore(c.node, space.children[k] || null);
-      c.draw(series(name).filter((s) => s.points.length), { smoothing, axis: AXES[axis][0] });
+      c.draw(drawn.map((runs) => family(runs, name, colour)).filter((s) => s.points.length), { smoothing, axis: AXES[axis][0] });
     }
     put(trouble, notes(shown().flatMap((id) => tailsOf(id).flatMap((t) => t.broken).map((t) => `${label(id)}: ${t}`))), !names().length ? el("p.empty", {}, shown().length ? "Nothing has been recorded yet: curves appear after the first iteration." : "Pick a run.") : null);
   };
@@ -125,7 +126,10 @@ export async function show(box, params, query) {
   join.checked = together;
   join.addEventListener("change", () => { together = join.checked; remember(); paint(); draw(); });
   const swatches = new Map(known.map((run) => [run, el("i")]));
-  const paint = () => { for (const [run, i] of swatches) i.className = colour(run) < 0 ? "" : coloured(colour(run)).replace(".", " "); };
+  const paint = () => {
+    const colour = colours();
+    for (const [run, i] of swatches) i.className = colour.has(run) ? coloured(colour.get(run)).replace(".", " ") : "";
+  };
   paint();
   const ticked = known.map((run) => {
     const tick = el("input", { type: "checkbox" });
