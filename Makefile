@@ -44,7 +44,7 @@ docs: $(SETUP)  ## the documentation site, in site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 bench: $(SETUP)  ## the benchmarks, into benchmarks/RESULTS.md (next to TRL where `pip install -e .[bench]` was)
-	cd benchmarks && for b in grpo real growth updates curves sampling search ahead view results; do ../$(BIN)/python $$b.py || exit 1; done
+	cd benchmarks && for b in grpo real growth updates curves sampling search ahead view checks results; do ../$(BIN)/python $$b.py || exit 1; done
 
 chaos: export PYTHONPATH := tests:tests/chaos
 chaos: export OMP_NUM_THREADS := 1

@@ -6,7 +6,7 @@ import json
 
 import common
 
-ORDER = ("grpo", "real", "growth", "updates", "curves", "sampling", "search", "ahead", "view")
+ORDER = ("grpo", "real", "growth", "updates", "curves", "sampling", "search", "ahead", "view", "checks")
 
 HEAD = """# Results
 

@@ -180,12 +180,12 @@ def numerals(text: str) -> list[Fraction]:
                 j += 1
         k = j
         if k < len(text) and text[k] in "eE":
-            k += 1 + (text[k + 1 : k + 2] in ("+", "-"))
+            k += 1 + (text[k + 1 : k + 2] in ("+", "-", "\u2212"))
             m = k
             while k < len(text) and text[k] in DIGITS:
                 k += 1
             j = k if k > m else j
-        mantissa, _, power = text[i:j].replace(",", "").lower().partition("e")
+        mantissa, _, power = text[i:j].replace(",", "").replace("\u2212", "-").lower().partition("e")
         # what is so long or far from 1 that writing it out would take long is for other tests
         out.append(
             Fraction(mantissa or "0") * Fraction(10) ** int(power or 0)

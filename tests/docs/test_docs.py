@@ -152,6 +152,15 @@ def test_links_lead_somewhere(page):
             assert anchor in {re.sub(r"[^\w\s-]", "", h.lower()).replace(" ", "-") for h in heads}, link
 
 
+FILE = re.compile(r"(?<![\w/])(?:tests|benchmarks|src|docs|claims)/[\w./-]*\w")
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"], ids=lambda p: p.name)
+def test_files_that_are_named_are_there(page):
+    named = sorted(set(FILE.findall(page.read_text())))
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
 def test_the_page_repeats_the_example():
     page, example = (ROOT / "docs" / "bring-your-own.md").read_text(), (ROOT / "examples" / "reward.py").read_text()
     tidy = example[example.index("def tidy") : example.index("def graded")].strip()

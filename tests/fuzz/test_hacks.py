@@ -219,6 +219,7 @@ ANSWERS = [
     ("number", "1e999", "1e999", 1, "itself, exactly"),
     ("number", "1e999", "1e1000", 0, "no infinity that equals all"),
     ("number", "1e-999", "0", 0, "no zero by underflow"),
+    ("number", "2E\u221222", "2e-22", 1, "a typeset minus, in an exponent too"),
     ("number", "7", "9**9**9", 0, "nothing is evaluated"),
     ("number", "7", "0x7", 0, "no other base"),
     ("number", "7", "7_0", 0, "no such spelling"),
