@@ -178,6 +178,52 @@ tries(
 )
 tries("stop itself", "import os, signal\nos.kill(os.getpid(), signal.SIGSTOP)", SHORT, "time")
 
+# newer and rarer ways
+tries(
+    "a secret by another call",
+    "import ctypes\nattempt_call('openat2', -100, G['secret'].encode(), ctypes.create_string_buffer(24), 24)",
+)
+tries("a process by another call", "import ctypes\nattempt_call('clone3', ctypes.create_string_buffer(88), 88)", FEW)
+tries("a call of another number", "attempt_call('x32_getpid')", status="died")
+tries(
+    "a call of another architecture",
+    "import ctypes, mmap\nm = mmap.mmap(-1, 4096, prot=7)\nm.write(b'\\xb8\\x14\\0\\0\\0\\xcd\\x80\\xc3')\n"
+    "attempt(ctypes.CFUNCTYPE(ctypes.c_int)(ctypes.addressof(ctypes.c_char.from_buffer(m))))",
+    status="died",
+)
+tries("memory of another", "attempt_call('process_vm_readv', 1, 0, 0, 0, 0, 0)")
+tries("a descriptor of another", "import os\nattempt_call('pidfd_getfd', os.pidfd_open(1), 0, 0)")
+tries(
+    "limits and priority of another",
+    "import os, resource\nattempt(lambda: resource.prlimit(G['parent'], resource.RLIMIT_NOFILE, (3, 3)))\n"
+    "attempt(lambda: os.setpriority(os.PRIO_PROCESS, G['parent'], 19) or 'nice')\n"
+    "attempt(lambda: os.sched_setaffinity(G['victim'], {0}) or 'moved')",
+)
+tries(
+    "descriptors that were left open",
+    "import os\nfor fd in range(3, 1 << 17):\n    try: print('GOT', fd, os.fstat(fd))\n    except OSError: pass",
+)
+tries("page faults of its own", "attempt_call('userfaultfd', 1)")
+tries("a file by its handle", "import ctypes\nattempt_call('open_by_handle_at', 0, ctypes.create_string_buffer(64), 0)")
+tries("mounts by descriptors", "attempt_call('fsopen', b'tmpfs', 0)\nattempt_call('open_tree', -100, b'/', 1)")
+tries(
+    "a file without a name beside the library",
+    "import os\nattempt(lambda: os.open('/usr/lib', os.O_TMPFILE | os.O_RDWR))\nopen('a', 'w').close()\n"
+    "attempt(lambda: os.link('a', '/usr/lib/new') or 'linked')\nattempt(lambda: os.rename('a', '/usr/lib/new') or 'moved')",
+)
+tries(
+    "devices and the machine",
+    "for p in ('/dev/mem', '/dev/kmsg', '/dev/kvm', '/dev/fuse', '/dev/ptmx', '/dev/shm', '/sys/kernel', '/run', '/proc/1/root'):\n"
+    "    attempt(lambda: open(p).read(1))\n    attempt(lambda: __import__('os').listdir(p))",
+)
+tries("the socket of a virtual machine", "import socket\nattempt(lambda: socket.socket(40, 1, 0))")
+tries("set the clock", "import time\nattempt(lambda: time.clock_settime(time.CLOCK_REALTIME, 0) or 'set')")
+tries("close all and wait", "import os, time\nos.closerange(0, 64)\ntime.sleep(1e6)", SHORT, "time")
+tries(
+    "folders too deep to remove",
+    "import os\ntry:\n    for _ in range(3000):\n        os.mkdir('d')\n        os.chdir('d')\nexcept OSError: pass\nos.chmod('.', 0)",
+)
+
 # what it may use
 tries("a busy loop", "while True: pass", status="time")
 tries(
@@ -241,7 +287,9 @@ def prelude(ground: Ground) -> str:
 
 CALL = """
 NR = {"mount": 165, "umount2": 166, "ptrace": 101, "pidfd_open": 434, "setns": 308, "unshare": 272, "keyctl": 250,
-      "io_uring_setup": 425, "bpf": 321, "perf_event_open": 298, "shmget": 29}
+      "io_uring_setup": 425, "bpf": 321, "perf_event_open": 298, "shmget": 29, "openat2": 437, "clone3": 435,
+      "x32_getpid": 0x40000027, "process_vm_readv": 310, "pidfd_getfd": 438, "userfaultfd": 323, "fsopen": 430,
+      "open_tree": 428, "open_by_handle_at": 304}
 def attempt_call(name, *args):
     import ctypes
     c = ctypes.CDLL(None, use_errno=True)

@@ -280,3 +280,19 @@ def test_what_cannot_be_judged(count, taste):
         judge_report(fan(1.0), taste.policy, TASTE.task(), problems=2, samples=0)
     with pytest.raises(SharpenError, match="Task 'taste' cannot check steps, so a process model cannot be measured"):
         judge_report(fan(1.0), taste.policy, TASTE.task(), kind="process", problems=2, samples=1)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("kind", ["reward", "process", "value"])
+def test_a_judge_that_says_no_number_is_refused(count, kind, bad):
+    """NaN ranked like any score: it lost every comparison, and the figures were numbers."""
+    model = Known(lambda t: [0.0] * (t.length - 1) + [bad])
+    want = "value" if kind == "value" else "score"
+    with pytest.raises(SharpenError, match=rf"The {want} by the model that is judged is {bad}: problem '.*', text '"):
+        judge_report(model, count.policy, COUNT.task(), kind=kind, problems=2, samples=2)
+
+
+def test_an_implicit_reward_that_is_no_number_is_refused():
+    one, two = Known(lambda t: [-1.0] * t.length), Known(lambda t: [math.nan] * t.length)
+    with pytest.raises(SharpenError, match=r"The logp by the model that is judged is nan: problem 'p', text 'a'"):
+        totals(one, [text_trace(3)], two)

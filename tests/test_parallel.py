@@ -208,6 +208,12 @@ def test_exchange_by_value(found):
     )
 
 
+def test_a_number_that_is_none_is_named_by_its_place_among_all(found):
+    """In the second process, which draws the last two of five, the last is the second it draws and the fifth of all."""
+    assert found[0]["lost"] == [{"told": ["7+1="], "item": 1}, {"told": ["7+2="], "item": 4}]
+    assert together.lost(ALONE) == {"told": ["7+1="], "item": 1}
+
+
 def test_whole_runs_of_the_command_line(found, folder):
     """`two` is of two processes, `half` of one and then two; the first process alone prints and writes."""
     out = found[2].stdout

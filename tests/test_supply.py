@@ -240,6 +240,7 @@ COMES_WITH = {
     "tokenizers": "transformers, whose tokenizers are made of it",
     "huggingface_hub": "transformers",
     "latex2sympy2_extended": "math-verify",
+    "sympy": "reasoning-gym, whose scorers give it the answer; torch",
     "anyio": "starlette",
     "nbformat": "the extra notebook",
 }

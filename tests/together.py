@@ -23,11 +23,13 @@ from sharpen.cli.main import main
 from sharpen.ctx import Ctx
 from sharpen.learner import Learner
 from sharpen.loop import Trainer
+from sharpen.numbers import NotFinite
 from sharpen.overrides import override
 from sharpen.parallel.group import joined
 from sharpen.parallel.world import World
 from sharpen.recipe import AdamW, Term, Update
 from sharpen.recipes import recipe
+from sharpen.rollout.program import Scheduler
 from sharpen.rows import Pairs, Traces, best, worst
 from sharpen.run import checkpoint
 from sharpen.task.taste import Taste
@@ -188,6 +190,39 @@ def kinds(world: World) -> dict:
     return found | {"still": types()}
 
 
+PROMPTS = ("1+1=", "7+1=", "2+1=", "3+1=", "7+2=")
+"""What `lost` asks: two processes get three and two of them, and each has one with a 7."""
+
+
+def lost(world: World) -> dict:
+    """What is said of samples that are no numbers: which of all that were asked for, and of which problem it is."""
+    plain = nano_actor(layers=2)
+    [seven] = [t for t in plain.encode("7") if plain.decode([t]) == "7"]
+    actor = world.spread(plain)
+
+    def spoil(module, args, out):
+        return out.masked_fill((args[0] == seven)[..., None], float("nan"))
+
+    hook = actor.module.get_input_embeddings().register_forward_hook(spoil)
+    requests = [Request(tuple(actor.prompt(Problem(p, p))), Sampling(max_tokens=2), 0, "policy@0") for p in PROMPTS]
+    found: dict = {"told": []}
+    scheduler = Scheduler({"policy": actor})
+
+    async def ask(prompt: str, request: Request) -> None:
+        try:
+            await scheduler.ask("policy", request)
+        except NotFinite as error:
+            found["item"] = error.item
+            found["told"].append(prompt)
+            raise
+
+    try:
+        scheduler.run([ask(p, r) for p, r in zip(PROMPTS, requests, strict=True)])
+    except NotFinite:
+        hook.remove()
+    return found
+
+
 def exchange(world: World) -> dict:
     """The small exchanges, from things that differ between processes."""
     r = world.rank
@@ -218,6 +253,7 @@ def everything(folder: Path) -> None:
         plain = {"exchange": world.gather(exchange(world)), "pieces": world.gather(pieces(world)), "courses": {}}
         plain["budgets"] = world.gather(budgets(world))
         plain["kinds"] = world.gather(kinds(world))
+        plain["lost"] = world.gather(lost(world))
         tensors = {}
         for name in COURSES:
             plain["courses"][name], weights = course(name, world)

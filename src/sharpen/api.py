@@ -19,6 +19,7 @@ from sharpen.recipe import Method
 from sharpen.run import session
 from sharpen.run.card import measures_card
 from sharpen.run.directory import RunDir
+from sharpen.run.foreign import refuse_code
 from sharpen.run.frames import evaluations_frame
 from sharpen.run.manifest import describe
 from sharpen.run.naming import default_out
@@ -115,7 +116,9 @@ def train(
     run's folder, by default a new one under `runs/`. With `resume` the run in `out` goes on as it was set up: task,
     model, seed and options are those it was started with, and a recipe given as an object must be the one it was
     started with. With `from_run` the run in that folder is made again from its manifest, to the bit; only `out`,
-    `tracker` and `checkpoint_every` may be given then. `watcher` is told how the run goes on (nobody by default).
+    `tracker` and `checkpoint_every` may be given then. A run that trusted the code of its model
+    (`trust_remote_code`) is gone on with or made again only where that is given again. `watcher` is told how the run
+    goes on (nobody by default).
 
     Raises SharpenError for whatever the caller can mend, `sharpen.run.session.Stopped` after Ctrl-C.
     """
@@ -128,7 +131,7 @@ def train(
             'sharpen.train needs a recipe, like sharpen.train("grpo"), or the run to make again (`from_run`).'
         )
     if resume:
-        return _resumed(recipe, out, set, watcher)
+        return _resumed(recipe, out, set, watcher, options.get("trust_remote_code", False))
     chosen = override(recipe if not isinstance(recipe, str) else find_recipe(recipe), set)
     setup = _setup(task, model, seed, options)
     # a recipe given as an object has no name to find it by again; its values stand in the manifest
@@ -185,32 +188,37 @@ def _setup(task: str, model: str | Path, seed: int, options: Mapping[str, Any]) 
 def _repeated(
     run: Path, out: str | Path | None, given: Mapping[str, Any], options: Mapping[str, Any], watcher: Watcher | None
 ) -> session.Run:
-    others = [name for name, x in given.items() if x] + [x for x in options if x not in ("tracker", "checkpoint_every")]
+    free = ("tracker", "checkpoint_every", "trust_remote_code")
+    others = [name for name, x in given.items() if x] + [x for x in options if x not in free]
     if others:
         raise SharpenError(
             f"`from_run` makes the run in {run} again as it was, and {others[0]!r} might make it another. Leave it "
             "out, or leave `from_run` out. What may be given: out, watcher, tracker, checkpoint_every."
         )
-    found = repeated(run)
+    found = repeated(run, options.get("trust_remote_code", False))
     for text in found.warnings:
         (watcher or Silent()).message(f"Warning: {text}")
-    changes = {name: x for name, x in options.items() if name != "tracker"}
+    changes = {name: x for name, x in options.items() if name == "checkpoint_every"}
     setup = replace(found.setup, **changes, trackers=tuple(options.get("tracker", ())))
     path = Path(out or default_out(found.recipe, setup))
     return session.train(found.recipe, setup, path, watcher=watcher, origin=found.origin)
 
 
-def _resumed(recipe: str | Method, out: str | Path | None, set: Sequence[str], watcher: Watcher | None) -> session.Run:
+def _resumed(
+    recipe: str | Method, out: str | Path | None, set: Sequence[str], watcher: Watcher | None, trust: bool
+) -> session.Run:
     if out is None:
         raise SharpenError("`resume` needs `out`, the folder of the run to go on with.")
     manifest = RunDir.open(out).manifest()
+    setup = setup_from(manifest["setup"])
+    refuse_code(Path(out), None, setup, trust)  # the recipe is given here
     chosen = override(recipe if not isinstance(recipe, str) else find_recipe(recipe), set)
     if json.loads(json.dumps(describe(chosen))) != manifest["recipe"]:
         raise SharpenError(
             f"The run in {out} was started with another recipe, or with other values ({manifest['name']!r}; its "
             "manifest.json has them all). Give that one, or another `out` to start a new run."
         )
-    return session.train(chosen, setup_from(manifest["setup"]), Path(out), resume=True, watcher=watcher)
+    return session.train(chosen, setup, Path(out), resume=True, watcher=watcher)
 
 
 def measure(

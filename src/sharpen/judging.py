@@ -16,6 +16,7 @@ from sharpen.errors import SharpenError
 from sharpen.evaluate import judged
 from sharpen.evaluation import Interval
 from sharpen.maths import auroc, best_of_k, bootstrap_mean, brier
+from sharpen.numbers import diverged, finite, sample, told
 from sharpen.rollout.edit import cut
 from sharpen.rollout.program import Program, natural, run_programs
 from sharpen.task.base import Task
@@ -32,6 +33,16 @@ PLACES = {"first": 0.0, "middle": 0.5, "last": 1.0}
 # ------------------------------------------------------------------ what a model says
 
 
+def said_of(actor: Actor, traces: Sequence[Trace], want: str = "score") -> list[torch.Tensor]:
+    """The scores of every trace (`scores`). NotFinite, with the sample, where one is NaN or infinite."""
+    found = scores(actor, traces, want)
+    for trace, x in zip(traces, found, strict=True):
+        if not finite(x):
+            value = told(float(x[~x.isfinite()][0]))
+            raise diverged(f"The {want} by the model that is judged is {value}", sample(trace))
+    return found
+
+
 def totals(actor: Actor, traces: Sequence[Trace], reference: Actor | None = None) -> list[float]:
     """How good each trace is: the score at its last atom (0 without one), which `Judge` takes for a reward.
 
@@ -39,8 +50,8 @@ def totals(actor: Actor, traces: Sequence[Trace], reference: Actor | None = None
     section 4).
     """
     if reference is None:
-        return [float(x[-1]) if len(x) else 0.0 for x in scores(actor, traces)]
-    both = zip(scores(actor, traces, "logp"), scores(reference, traces, "logp"), strict=True)
+        return [float(x[-1]) if len(x) else 0.0 for x in said_of(actor, traces)]
+    both = zip(said_of(actor, traces, "logp"), said_of(reference, traces, "logp"), strict=True)
     return [float((a - b).sum()) for a, b in both]
 
 
@@ -210,7 +221,7 @@ def _steps(actor: Actor, policy: Actor, task: Task, traces: Sequence[Trace]) -> 
             "gives `steps` (`sharpen tasks`)."
         )
     found, true = [], []
-    for trace, said in zip(traces, scores(actor, traces), strict=True):
+    for trace, said in zip(traces, said_of(actor, traces), strict=True):
         pieces: list[Segment] = [x for s in trace.actions for x in cut(s, policy.decode, "\n")]
         ends = torch.tensor([len(x) for x in pieces], dtype=torch.long).cumsum(0) - 1
         found.append(first_wrong((said[ends] >= 0).tolist()))  # sigmoid(0) is 1/2
@@ -220,7 +231,7 @@ def _steps(actor: Actor, policy: Actor, task: Task, traces: Sequence[Trace]) -> 
 
 def _critic(actor: Actor, traces: Sequence[Trace]) -> dict[str, Any]:
     solved = torch.tensor([bool(t.solved) for t in traces])
-    said = scores(actor, traces, "value")
+    said = said_of(actor, traces, "value")
     out: dict[str, Any] = {}
     for name, share in PLACES.items():
         at = torch.stack([x[round(share * (len(x) - 1))] for x in said])

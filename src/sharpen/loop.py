@@ -221,11 +221,15 @@ class Trainer:
 
     # ------------------------------------------------------------------ state
 
+    def _changing(self) -> list[str]:
+        """The actors whose weights are not those the run began with."""
+        # in the first recipe a still copy is one of the model the run began with; later it is of something trained
+        still = {n for n, s in self.recipe.actors if isinstance(s, Frozen) and s.refresh == "never" and not self.phase}
+        return sorted(self.ctx.actors.keys() - still)
+
     def state(self) -> dict[str, Any]:
         """Everything the rest of the run depends on, as plain data and tensors; whole in the main process."""
         ctx = self.ctx
-        # in the first recipe a still copy is one of the model the run began with; later it is of something trained
-        still = {n for n, s in self.recipe.actors if isinstance(s, Frozen) and s.refresh == "never" and not self.phase}
         return {
             "recipe": self.method.name,
             "phase": self.phase,
@@ -239,7 +243,7 @@ class Trainer:
             "knobs": ctx.knobs,
             "last": ctx.last,
             "cost": ctx.cost.as_dict(),
-            "weights": {name: actor.weights() for name, actor in sorted(ctx.actors.items()) if name not in still},
+            "weights": {name: ctx.actors[name].weights() for name in self._changing()},
             "base": self._base,
             "learners": {x.name: x.state() for x in self.learners},
             "ahead": self.ahead.state() if self.ahead else None,
@@ -256,16 +260,16 @@ class Trainer:
             )
         for phase in range(1, state["phase"] + 1):  # actors of earlier recipes are there too
             self._begin(phase)
-        if state["states"].keys() != ctx.states.keys():
-            raise SharpenError(
-                f"The checkpoint holds the memories of the parts {sorted(state['states'])}, and this recipe has "
-                f"{sorted(ctx.states)}. Resume with the recipe the run was started with."
-            )
-        if state["learners"].keys() != {x.name for x in self.learners}:
-            raise SharpenError(
-                f"The checkpoint has optimisers {sorted(state['learners'])}, this recipe "
-                f"{sorted(x.name for x in self.learners)}. Resume with the recipe the run was started with."
-            )
+        for what, there, here in (
+            ("memories of the parts", state["states"], ctx.states),
+            ("optimisers", state["learners"], [x.name for x in self.learners]),
+            ("weights of the actors", state["weights"], self._changing()),
+        ):
+            if there.keys() != set(here):
+                raise SharpenError(
+                    f"The checkpoint holds {what} {sorted(there)}, and this recipe has {sorted(here)}. Resume with the "
+                    "recipe the run was started with."
+                )
         ctx.step, ctx.start, ctx.seed = state["step"], state["start"], state["seed"]
         ctx.rng = random.Random()
         ctx.rng.setstate(state["rng"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
@@ -293,6 +294,9 @@ def recipes_of(method: Method) -> tuple[Recipe, ...]:
     return method.recipes if isinstance(method, Program) else (method,)
 
 
+_NAME = re.compile(r"[\w-][\w.-]*")
+
+
 def check(recipe: Recipe, task: Task | None = None) -> None:
     """Raise unless every part finds what it reads; with a task, also unless the task gives what the parts need."""
     wiring = Wiring(recipe.name, task)
@@ -300,6 +304,12 @@ def check(recipe: Recipe, task: Task | None = None) -> None:
     for stage in recipe.collect:
         stage.wire(wiring)
     names = dict(recipe.actors)
+    for name in names:
+        if not _NAME.fullmatch(name):  # one that is trained is written to a folder of its name
+            raise SharpenError(
+                f"Recipe {recipe.name!r}: {name!r} is no name for an actor. Use letters, digits, `_`, `-` and, but "
+                "for the first, dots."
+            )
     for part in walk((recipe.source, recipe.collect, [u for u in recipe.updates if not isinstance(u, Update)])):
         for actor in part.asks:
             if actor not in names:

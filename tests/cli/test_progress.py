@@ -10,7 +10,14 @@ import pytest
 from rich.console import Console
 from rich.text import Text
 
+from sharpen.cli import main
 from sharpen.cli.progress import Bar, Measuring, Progress, duration, packed, sparkline
+from sharpen.cli.screen import Screen
+from sharpen.errors import SharpenError
+from sharpen.run.directory import RunDir
+from sharpen.task import validate
+from sharpen.task.checks import Check
+from sharpen.task.validate import Report
 
 METRICS = {
     "reward/total": 0.5,
@@ -212,3 +219,36 @@ def test_an_evaluation_shows_the_share_of_right_answers():
         "1/2  50 %  accuracy  25.0 %  left 0 s",
         "2/2 100 %  accuracy  50.0 %  left 0 s",
     ]
+
+
+EVIL = "said \x1b]0;title\x07\x1b[2J\r\u202e\ud800 [link=http://x]here[/link]"
+SEEN = "said ⟨U+001B⟩]0;title⟨U+0007⟩⟨U+001B⟩[2J⟨U+000D⟩⟨U+202E⟩⟨U+D800⟩ [link=http://x]here[/link]"
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_message_before_any_display_is_text(terminal):
+    out = io.StringIO()
+    Screen(Console(file=out, force_terminal=terminal, width=200)).message(EVIL)
+    assert out.getvalue() == SEEN + "\n"
+
+
+def test_an_error_is_text(capsys, monkeypatch):
+    def refuse(words):
+        raise SharpenError(EVIL + "\nand more")
+
+    monkeypatch.setattr(main, "parsed", refuse)
+    assert main.main(["tasks"]) == 2
+    assert capsys.readouterr().err == f"sharpen: {SEEN} and more\n"
+
+
+def test_a_report_of_a_task_is_text(capsys, monkeypatch):
+    report = Report("mine", (Check("gold", False, "about", example=EVIL),))
+    monkeypatch.setattr(validate, "validate", lambda *a, **k: report)
+    assert main.main(["check", "chain", "--problems", "2"]) == 1
+    assert f"     e.g. {SEEN}\n" in capsys.readouterr().out
+
+
+def test_a_line_of_the_log_is_text(tmp_path):
+    """Half a character could not be written at all, which ended the run."""
+    RunDir(tmp_path).log(EVIL)
+    assert (tmp_path / "log.txt").read_text(encoding="utf-8") == SEEN + "\n"

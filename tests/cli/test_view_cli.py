@@ -40,6 +40,21 @@ def test_a_port_that_is_taken(sharpen):
         refused(sharpen("view", ".", "--port", port), f"cannot be served at 127.0.0.1:{port}", "--port (0 takes one")
 
 
+def test_a_name_that_leads_elsewhere_asks_for_a_token(sharpen, monkeypatch):
+    """What counts is the address that is listened at, not that it was called `localhost`."""
+
+    class Bound:
+        def getsockname(self):
+            return ("10.0.0.7", 8000)
+
+    seen = []
+    monkeypatch.setattr(serve, "bound", lambda host, port: Bound())
+    monkeypatch.setattr(serve, "serve", lambda folders, sock, host, token, show, url: seen.append((host, token, url)))
+    assert sharpen("view", ".", "--host", "localhost").status == 0
+    [(host, token, url)] = seen
+    assert (host, len(token) >= 16, url.endswith(f"?token={token}")) == ("localhost", True, True)
+
+
 @pytest.mark.parametrize("name", viewing.NEEDED)
 def test_a_package_that_is_missing(sharpen, monkeypatch, name):
     real = builtins.__import__

@@ -10,6 +10,7 @@ import resource
 import struct
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,17 @@ def test_how_programs_end(sandbox, program, stdin, status, code, out):
     assert (ran.err == b"") == (code in (0, 3, 86, 134, 143))
 
 
+def test_what_cannot_be_killed_is_told(monkeypatch):
+    """A fork bomb of root may go on faster than it is killed; nobody waits for ever."""
+    monkeypatch.setattr("sharpen.sandbox.plain.PATIENCE", 0.1)
+    monkeypatch.setattr("sharpen.sandbox.plain._processes", lambda: [1 << 30])
+    monkeypatch.setattr("sharpen.sandbox.plain._bears", lambda pid, mark: True)
+    with pytest.raises(
+        SharpenError, match=r"faster than they can be killed, .* that have SANDBOX_MARK=\w{32} in their"
+    ):
+        Process().run(b"")
+
+
 def test_output_is_cut_at_the_limit(sandbox):
     ran = sandbox.run(b"print('x' * 100, end='')", b"", Limits(output=99))
     assert (ran.status, ran.out) == ("output", b"x" * 99)
@@ -81,7 +93,7 @@ def test_a_program_is_no_user_of_the_machine(bubblewrap):
         assert uid == 65534
     else:
         assert uid not in {p.pw_uid for p in pwd.getpwall()}
-        assert len({unused_uid() for _ in range(64)}) == 64
+        assert len({unused_uid() for _ in range(1000)}) == 1000
 
 
 def test_scratch_is_new_each_time_and_limited_as_a_whole(bubblewrap):
@@ -161,6 +173,34 @@ def offspring():
 def test_a_sandbox_that_does_not_start_is_no_verdict(bubblewrap):
     with pytest.raises(SharpenError, match=r"The sandbox could not be started \(exit status 1\): bwrap: .*nowhere"):
         Bubblewrap(("/nowhere/at/all",)).run(b"print(1)")
+
+
+def test_what_the_system_refuses_is_told(bubblewrap, monkeypatch):
+    """Descriptors that run out, and no place for a scratch folder."""
+    before = len(os.listdir("/proc/self/fd"))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+    try:
+        with pytest.raises(SharpenError, match=r"could not be run: \[Errno 24\] .*No program was judged.*`ulimit -n`"):
+            bubblewrap.run(b"print(1)")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert len(os.listdir("/proc/self/fd")) == before
+    assert bubblewrap.run(b"print(1)").out == b"1\n"
+    monkeypatch.setattr(tempfile, "tempdir", "/nowhere")
+    with pytest.raises(SharpenError, match=r"could not be run: \[Errno 2\] .*'/nowhere/sandbox-.*temporary folder"):
+        open_sandbox("process").run(b"print(1)")
+
+
+@pytest.mark.parametrize("program", ["os.chmod('.', 0)", "os.symlink('/', 'd/x'); os.symlink('..', 'y')"])
+def test_a_scratch_of_any_depth_is_removed(program, tmp_path, monkeypatch):
+    """Links in it are removed and not followed; what is beside it stays."""
+    (tmp_path / "beside").write_text("stays")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    code = f"import os\nos.mkdir('d')\n{program}\nfor _ in range(3000):\n    try:\n        os.mkdir('d')\n    except OSError: pass\n    os.chdir('d')\n    open('f', 'w').close()\nprint('made')"
+    ran = open_sandbox("process").run(code.encode(), limits=Limits(cpu=10, seconds=30.0))
+    assert ran.out == b"made\n" or os.geteuid()
+    assert [p.name for p in tmp_path.iterdir()] == ["beside"]
 
 
 @pytest.mark.parametrize(

@@ -83,6 +83,8 @@ TRICKS = {
     "answers and leaves, twice": "import os\nfor fd in range(3, 64):\n    try: os.write(fd, b'[[0,1],[0,1],[0,1]]\\n' * 2)\n    except OSError: pass\nos._exit(0)",
     "answers too many": "import os\nfor fd in range(3, 64):\n    try: os.write(fd, b'[[0,1],[0,1],[0,1],[0,1]]\\n')\n    except OSError: pass\nos._exit(0)",
     "answers what is no JSON": "import os\nfor fd in range(3, 64):\n    try: os.write(fd, b'[[0,NaN],[0,Infinity],[0,-Infinity]]\\n')\n    except OSError: pass\nos._exit(0)",
+    "answers a number too large": "import os\nfor fd in range(3, 64):\n    try: os.write(fd, b'[[0,1e999],[0,-1e999],[0,1e400]]\\n')\n    except OSError: pass\nos._exit(0)",
+    "answers a deep error": "import os\nfor fd in range(3, 64):\n    try: os.write(fd, b'[' + b','.join([b'[1,' + b'[' * 900 + b']' * 900 + b']'] * 3) + b']\\n')\n    except OSError: pass\nos._exit(0)",
     "answers with a wrong form": 'import os\nfor fd in range(3, 64):\n    try: os.write(fd, b\'{"0":1,"0":2}\\n\')\n    except OSError: pass\nos._exit(0)',
     "answers deep": "import os\nfor fd in range(3, 64):\n    try: os.write(fd, b'[' * 60000 + b']' * 5)\n    except OSError: pass\nos._exit(0)",
     "answers bytes": "import os\nfor fd in range(3, 64):\n    try: os.write(fd, b'\\xff\\xfe\\x00')\n    except OSError: pass\nos._exit(0)",
@@ -111,11 +113,11 @@ TRICKS = {
 
 
 def test_how_many_tricks_there_are():
-    assert len(TRICKS) == 59
+    assert len(TRICKS) == 61
     page = (Path(__file__).parents[2] / "docs" / "sandbox.md").read_text()
     assert f"and {len(TRICKS)} that want to seem right" in page
     table = page.partition("## What was tried")[2].partition("\n## ")[0]
-    assert sum(int(n) for n in re.findall(r"\| (\d+) \|", table)) == 83 + 59
+    assert sum(int(n) for n in re.findall(r"\| (\d+) \|", table)) == 100 + 61
 
 
 @pytest.mark.parametrize("name", TRICKS, ids=lambda x: x.replace(" ", "-"))
@@ -127,7 +129,7 @@ def test_tricks_gain_nothing(bubblewrap, name):
     assert {type(v) for v in got.values} <= {int, str, list, Odd}
 
 
-@pytest.mark.parametrize("name", ["leaves", "evil", "answers before", "answers and leaves, twice", "both answer", "a busy loop"])  # fmt: skip
+@pytest.mark.parametrize("name", ["leaves", "evil", "answers before", "answers and leaves, twice", "both answer", "a busy loop", "answers a number too large"])  # fmt: skip
 def test_what_is_said_instead(bubblewrap, name):
     told = {
         "leaves": ("ok", Odd("SystemExit")),
@@ -135,6 +137,7 @@ def test_what_is_said_instead(bubblewrap, name):
         "answers before": ("ok", Odd("no message")),
         "answers and leaves, twice": ("ok", Odd("no message")),
         "both answer": ("ok", Odd("BlockingIOError")),
+        "answers a number too large": ("ok", Odd("no message")),
         "a busy loop": ("time", Odd("time")),
     }
     got = ask(bubblewrap, TRICKS["equal to everything" if name == "evil" else name])

@@ -1,14 +1,20 @@
 """reasoning-gym data sets as tasks."""
 
+import contextlib
+import hashlib
+import inspect
 import logging
 import random
+import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
 
 from sharpen.errors import SharpenError
-from sharpen.task.gym import Gym, gym_names
+from sharpen.task.gym import Gym, _pool, gym_names
+from sharpen.task.pool import Failure, Pool
 from sharpen.task.resolve import task_of
 from sharpen.types import Problem, Segment, Trace
 
@@ -152,3 +158,150 @@ def test_absent_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(SharpenError, match=r"package reasoning_gym is needed .* pip install 'sharpen\[gym\]'"):
         Gym("simple_equations")
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Pool]:
+    pool = _pool(timeout=20.0)
+    yield pool
+    pool.close()
+
+
+def scored(server: Pool, name: str, *answers: str | None, index: int = 0) -> list[float]:
+    """The data set's score of each answer to one of its problems; None stands for the data set's own answer."""
+    arg = {"name": name, "config": {"seed": 0, "size": 50}, "level": None, "index": index}
+    (made,) = server.run([[["make", arg]]])
+    assert not isinstance(made, Failure)
+    digest = hashlib.sha256(made[0]["question"].encode()).hexdigest()
+    said = [made[0]["answer"] if a is None else a for a in answers]
+    found = server.run([[["score", arg | {"digest": digest, "answer": a}]] for a in said])
+    assert not any(isinstance(x, Failure) for x in found), found
+    return [x[0] for x in found]  # type: ignore[index]
+
+
+LISTED = ("string_insertion", "spiral_matrix", "binary_matrix", "n_queens")
+FORMULAS = ("puzzle24", "countdown", "simple_integration", "intermediate_integration", "polynomial_multiplication")
+EVALUATED = LISTED + FORMULAS
+"""Data sets whose scorers evaluate the answer."""
+
+
+@pytest.mark.parametrize("name", EVALUATED)
+def test_no_answer_is_run_as_a_program(name: str, server: Pool, tmp_path: Path) -> None:
+    """What the library gives to `eval` and sympy would be a program with the user's rights."""
+    mark = str(tmp_path / "mark")
+    spelt = "+".join(f"chr({ord(c)})" for c in f"open({mark!r}, 'w')")
+    programs = [
+        f"__import__('os').system('touch {mark}')",
+        f"open({mark!r}, 'w')",
+        f"[open({mark!r}, 'w')]",
+        f"exec({spelt})",
+        f"1+eval({spelt})",
+        f"(lambda: open({mark!r}, 'w'))()",
+        f"Symbol.__class__.__base__.__subclasses__()[0]+open({mark!r}, 'w')",
+        f"lambdify(x, open({mark!r}, 'w'))(0)",
+        f"1if exec({spelt})else 2",
+        f"[x for x in [open({mark!r}, 'w')]]",
+        f"f'{{open({mark!r}, chr(119))}}'",
+    ]
+    assert max(scored(server, name, *programs)) <= 0.05
+    assert not Path(mark).exists()
+
+
+def test_no_answer_reads_the_right_one(server: Pool) -> None:
+    """It is a variable of the scorer, so an evaluated answer could name it."""
+    assert scored(server, "spiral_matrix", "oracle_answer.split()", None) == [0.0, 1.0]
+    assert scored(server, "string_insertion", "oracle_answer", "list(entry['answer'])", None) == [0.0, 0.0, 1.0]
+    assert scored(server, "n_queens", "valid_solutions[0]", None) == [0.0, 1.0]
+
+
+@pytest.mark.parametrize("name", EVALUATED)
+def test_answers_that_are_data_or_formulas_are_read_as_before(name: str, server: Pool) -> None:
+    assert [scored(server, name, None, index=i) for i in range(4)] == [[1.0]] * 4
+    if name in LISTED:
+        arg = {"name": name, "config": {"seed": 0, "size": 50}, "level": None, "index": 0}
+        (made,) = server.run([[["make", arg]]])
+        assert not isinstance(made, Failure)
+        rows = [row.split() for row in made[0]["answer"].split("\n")]
+        listed = list(made[0]["answer"]) if name == "string_insertion" else rows if len(rows) > 1 else rows[0]
+        assert scored(server, name, repr(listed)) == [0.5 if name == "n_queens" else 0.1]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("[[1, 0], [0, 1]]", [[1, 0], [0, 1]]),
+        (" ('a', 'b')", ["a", "b"]),
+        ("0x10 << (0x4 >> 1)", 64),
+        ("-(3 + 4) * 2.5", -17.5),
+        ("1/4", 0.25),
+        ("9**9**9", None),
+        ("1 << 99999999999", None),
+        ("99999999999 * 9 - 0x1", 899999999990),
+        ("7 // 2 - 0 >> 1", 1),
+        ("-" * 9 + "1", -1),
+        ("'a' * 9", None),
+        ("[0] * 9", None),
+        ("x", None),
+        ("().__class__", None),
+        ("[].append", None),
+        ("(1).real", None),
+        ("print()", None),
+        ("[x for x in [1]]", None),
+        ("f'{1}'", None),
+    ],
+)
+def test_what_evaluation_is_reduced_to(text: str, value: object, evaluate: Pool) -> None:
+    (found,) = evaluate.run([[[text]]])
+    if value is None:
+        assert isinstance(found, Failure)
+        assert found.message.startswith("ValueError: malformed node")
+    else:
+        assert found == [value]
+
+
+@pytest.fixture(scope="module")
+def evaluate() -> Iterator[Pool]:
+    # in a process of its own, since it changes sympy
+    pool = Pool(Path(str(inspect.getsourcefile(Gym))).with_name("gymserver.py"), "plain")
+    yield pool
+    pool.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("complex_arithmetic", "nan"),  # the least of 1 and NaN is 1 to Python
+        ("complex_arithmetic", "nan+1j"),
+        ("game_of_life_halting", "perhaps"),  # any text is true
+        ("puzzle24", "4*6*1*1"),  # any four numbers
+        ("simple_integration", "the question itself"),
+    ],
+)
+def test_constant_answers_of_which_a_scorer_thinks_too_well(name: str, wrong: str, server: Pool) -> None:
+    for index in range(6):
+        if name == "simple_integration":
+            arg = {"name": name, "config": {"seed": 0, "size": 50}, "level": None, "index": index}
+            (made,) = server.run([[["make", arg]]])
+            assert not isinstance(made, Failure)
+            integrand, variable = re.findall(r"(?:∫|integral of|:) *(.*?) d([A-Za-z])", made[0]["question"])[0]
+            wrong = f"Integral({integrand.removeprefix('∫ ')}, {variable})"
+        right, said = scored(server, name, None, wrong, index=index)
+        assert right == 1.0
+        assert said < 1.0
+
+
+def test_numbers_games_are_exact() -> None:
+    """A value that is cut to the target, or made by functions, is not the target."""
+    games = [
+        ("puzzle24", "5*5-1*1", [5, 5, 1, 1], 24, False),
+        ("puzzle24", "5*5-1*1*1", [5, 5, 1, 1], 24, True),
+        ("puzzle24", "(5-1)!*5**0", [5, 1, 5, 0], 24, True),
+        ("puzzle24", "49/2+0*7", [49, 2, 0, 7], 24, True),  # 24.5
+        ("puzzle24", "4*6*1/1", [6, 1, 4, 1], 24, False),
+        ("countdown", " 7 * 3", [7, 3], 21, False),
+        ("countdown", "7*3+sin(pi)", [7, 3], 21, True),
+        ("countdown", "7*30000+1/3", [7, 30000, 1, 3], 210000, True),  # near
+    ]
+    with contextlib.closing(Pool(Path(str(inspect.getsourcefile(Gym))).with_name("gymserver.py"), "mistaken")) as pool:
+        said = pool.run([[[g, a, {"metadata": {"numbers": n, "target": t}}]] for g, a, n, t, _ in games])
+    assert said == [[wrong] for *_, wrong in games]

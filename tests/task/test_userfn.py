@@ -288,3 +288,58 @@ def test_names_that_clash(tmp_path: Path) -> None:
         pytest.raises(SharpenError, match=re.escape("gives a reward named 'correct', and so does task 'toy'")),
     ):
         with_reward(Toy(), f)
+
+
+FORKS = """
+import os, sys, time
+def f(text, problem):
+    if os.fork() == 0:
+        time.sleep(0.1)
+        {end}
+    time.sleep(0.2)
+    return len(text)
+"""
+
+
+@pytest.mark.parametrize("end", ["return 99.0", "sys.exit(0)", "raise ValueError"])
+def test_a_child_that_comes_back_answers_nothing(tmp_path: Path, end: str) -> None:
+    """Its reply came first, and was taken for that of the call; that of the call for the next one's."""
+    with reward(tmp_path, FORKS.format(end=end)) as mine:
+        assert mine.scores(ITEMS[:3]) == [{"f": 0.0}, {"f": 1.0}, {"f": 2.0}]
+
+
+def test_a_giant_message_is_cut(tmp_path: Path) -> None:
+    """Reading it took the square of its length: minutes for 100 MB, whatever the limit of time."""
+    began = time.monotonic()
+    with (
+        reward(tmp_path, "def f(text, problem): raise ValueError('x' * 100_000_000)", timeout=20.0) as mine,
+        pytest.raises(SharpenError) as caught,
+    ):
+        mine.scores(ITEMS[:1])
+    assert time.monotonic() - began < 20
+    assert "ValueError: " + "x" * 1988 + "..." in str(caught.value)
+    assert "x" * 1989 not in str(caught.value)
+    assert len(str(caught.value)) < 3000
+
+
+def test_a_message_cannot_act_on_a_terminal(tmp_path: Path) -> None:
+    body = "def f(text, problem): raise ValueError('\\x1b]0;title\\x07\\x1b[2J\\u202e\\ud800' + text)"
+    with reward(tmp_path, body) as mine, pytest.raises(SharpenError) as caught:
+        mine.scores(ITEMS[1:2])
+    said = "ValueError: ⟨U+001B⟩]0;title⟨U+0007⟩⟨U+001B⟩[2J⟨U+202E⟩⟨U+D800⟩a."
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize("raised", ["KeyboardInterrupt", "SystemExit", "GeneratorExit"])
+def test_an_error_whose_text_raises_is_the_authors_mistake(tmp_path: Path, raised: str) -> None:
+    body = f"class E(Exception):\n    def __str__(self): raise {raised}\ndef f(text, problem): raise E"
+    with reward(tmp_path, body) as mine, pytest.raises(SharpenError, match=r"failed, at line 3 .*its message cannot"):
+        mine.scores(ITEMS[:1])
+
+
+@pytest.mark.parametrize("name", ["", "\x1b[31m", "\ud800", "a" * 101, "two\nlines", "\u202e"])
+def test_names_of_rewards_can_be_seen(tmp_path: Path, name: str) -> None:
+    body = f"def f(text, problem): return {{{name!a}: 1.0}}"
+    said = "names of rewards must be strings of 1 to 100 characters"
+    with reward(tmp_path, body) as mine, pytest.raises(SharpenError, match=said):
+        mine.scores(ITEMS[:1])

@@ -324,7 +324,7 @@ def is_flow(folder: str | Path) -> bool:
     """Whether a folder holds a flow policy."""
     try:
         config = json.loads((Path(folder) / "config.json").read_text())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return False
     return isinstance(config, dict) and config.get("model_type") == KIND
 

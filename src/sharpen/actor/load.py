@@ -11,6 +11,7 @@ import torch
 
 from sharpen.actor.adapters import narrow
 from sharpen.actor.language import LanguageActor
+from sharpen.actor.weights import refuse_pickles
 from sharpen.errors import SharpenError, option
 
 SMALL = 20_000_000
@@ -79,6 +80,7 @@ def load_language(source: str | Path, setup: ModelSetup | None = None) -> Langua
     _look(name)
     options: dict[str, Any] = {"trust_remote_code": setup.trust_remote_code}
     try:
+        refuse_pickles(name)
         tokenizer = AutoTokenizer.from_pretrained(name, **options)
         model, found = AutoModelForCausalLM.from_pretrained(
             name,
@@ -88,6 +90,8 @@ def load_language(source: str | Path, setup: ModelSetup | None = None) -> Langua
             output_loading_info=True,
             **options,
         )
+    except SharpenError:
+        raise
     except Exception as error:  # a folder can be broken in any way, and each is the user's to mend
         first = str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else type(error).__name__
         raise SharpenError(

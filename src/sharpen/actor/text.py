@@ -109,9 +109,15 @@ class TextActor(Actor):
     def _render(self, messages: Sequence[Any], generate: bool) -> list[int]:
         if self.tokenizer.chat_template is None:
             return self.encode("\n".join(m["content"] for m in messages) + ("\n" if generate else ""))
-        text = self.tokenizer.apply_chat_template(
-            [dict(m) for m in messages], tokenize=False, add_generation_prompt=generate
-        )
+        try:
+            text = self.tokenizer.apply_chat_template(
+                [dict(m) for m in messages], tokenize=False, add_generation_prompt=generate
+            )
+        except Exception as error:  # a template is a program that came with the model, and can fail in any way
+            raise SharpenError(
+                f"The model's chat template failed ({type(error).__name__}: {' '.join(str(error).split())[:199]}). "
+                "Mend it in the model's folder (chat_template.jinja, or tokenizer_config.json), or use another model."
+            ) from error
         return self.encode(text)
 
     def prompt(self, problem: Problem) -> list[Segment]:

@@ -13,6 +13,7 @@ from sharpen.overrides import override
 from sharpen.recipe import Method
 from sharpen.run.content import changed
 from sharpen.run.directory import RunDir
+from sharpen.run.foreign import refuse_code
 from sharpen.run.manifest import rebuild
 from sharpen.run.origin import otherwise, recipe_changes, recorded
 from sharpen.run.setup import Setup, setup_from
@@ -28,10 +29,11 @@ class Repeat:
     warnings: tuple[str, ...]
 
 
-def repeated(path: Path) -> Repeat:
+def repeated(path: Path, trust: bool = False) -> Repeat:
     """What makes the run in `path` again, to the bit where versions and machine are the same.
 
-    Raises SharpenError where the recipe or a file of the user's is not what it was: the run would be another one.
+    Raises SharpenError where the recipe or a file of the user's is not what it was: the run would be another one; and
+    where it would run code that came with it or, without `trust`, with its model (`sharpen.run.foreign`).
     A built-in recipe that has changed since is taken as the manifest has it.
     """
     run = RunDir.open(path)
@@ -46,6 +48,7 @@ def repeated(path: Path) -> Repeat:
     setup = replace(setup_from(manifest["setup"]), trackers=())
     origin = manifest["origin"]
     name = origin["recipe"]
+    refuse_code(path, name, setup, trust)
     recipe = override(find_recipe(name), origin["set"]) if name else rebuild(manifest["recipe"])
     warnings = _warnings(manifest)
     changes = recipe_changes(run, recipe)

@@ -18,6 +18,7 @@ from sharpen.study.base import POINTS
 from sharpen.study.compared import Compared
 from sharpen.study.page import verdict
 from sharpen.study.tables import NOTE, aligned, sections
+from sharpen.visible import visible
 
 
 def add_compare(p: argparse.ArgumentParser) -> None:
@@ -82,5 +83,5 @@ def show(done: Compared) -> None:
             print("\n".join(aligned([heads, *rows])))
     print(f"\n{NOTE}")
     for name, text in told["errors"].items():
-        print(f"{name} failed: {text}")
+        print(f"{name} failed: {visible(text)}")
     print(f"Results: {done.path / 'report.html'}, results.json and results.csv beside it")

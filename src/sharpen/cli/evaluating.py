@@ -227,6 +227,12 @@ def run_export(args: argparse.Namespace) -> int:
         )
     if args.folder.exists():
         raise SharpenError(f"{args.folder} is there already, and export overwrites nothing. Give another folder.")
+    links = [p for p in (run.policy, *run.policy.rglob("*")) if p.is_symlink() or not (p.is_file() or p.is_dir())]
+    if links:
+        raise SharpenError(
+            f"{links[0]} is a link or no file, and a model is taken out only where all of it lies in the run: else a "
+            "file of yours could go out with it. Put a copy in its place."
+        )
     beside = args.folder.with_name(f"{TEMPORARY}{args.folder.name}")
     try:
         args.folder.parent.mkdir(parents=True, exist_ok=True)

@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from sharpen.errors import SharpenError
 from sharpen.judging import Kind
@@ -37,7 +38,7 @@ def show_judged(name: str, found: Mapping[str, Mapping[str, Any]], as_json: bool
         table.add_column()
         table.add_column()
         for label, text in lines(report):
-            table.add_row(label, text)
+            table.add_row(Text(label), Text(text))
         console.print(table)
 
 

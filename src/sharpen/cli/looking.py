@@ -21,6 +21,7 @@ from sharpen.recipes import FAMILIES, all_recipes
 from sharpen.run.compose import compose, difference
 from sharpen.run.manifest import describe
 from sharpen.run.setup import Setup, open_task
+from sharpen.visible import visible
 
 
 def add_recipes(p: argparse.ArgumentParser) -> None:
@@ -129,7 +130,7 @@ def run_check(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(asdict(report) | {"passed": report.passed}))
     else:
-        print(report.text())
+        print(visible(report.text()))
     return 0 if report.passed else 1
 
 

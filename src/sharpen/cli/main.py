@@ -12,6 +12,7 @@ from typing import NoReturn
 
 from sharpen import __version__
 from sharpen.errors import Elsewhere, SharpenError, near
+from sharpen.visible import one_line
 
 COMMANDS = {
     "train": "train a model with a recipe; `sharpen train grpo` is the demo",
@@ -107,7 +108,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _say(text: str, status: int) -> int:
-    print(f"sharpen: {' '.join(text.split())}", file=sys.stderr)
+    # names and words of files that somebody else wrote may be in it: nothing in them may act on a terminal
+    print(f"sharpen: {one_line(text)}", file=sys.stderr)
     return status
 
 

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from sharpen.cli.progress import Bar, Display, Measuring, Progress
 from sharpen.run.setup import Shows
+from sharpen.visible import visible
 
 
 class Screen:
@@ -36,7 +37,7 @@ class Screen:
             if self._shown is not None:
                 self._shown.message(text)
             else:
-                self.console.print(text, markup=False, highlight=False, soft_wrap=not self.console.is_terminal)
+                self.console.print(visible(text), markup=False, highlight=False, soft_wrap=not self.console.is_terminal)
 
     def phase(self, title: str, total: int, start: int = 0, shows: Shows = "loss") -> None:
         """A new display."""

@@ -22,12 +22,14 @@ from sharpen.overrides import override
 from sharpen.parallel.group import joined
 from sharpen.recipe import Method, recipes_of
 from sharpen.run.directory import RunDir
+from sharpen.run.foreign import refuse_code
 from sharpen.run.manifest import rebuild
 from sharpen.run.naming import default_out
 from sharpen.run.origin import recorded, setup_of_run
 from sharpen.run.plan import plan
 from sharpen.run.session import Run, train
 from sharpen.run.setup import HOW, SAME, Setup, Silent, Watcher, open_task, sketch_policy
+from sharpen.visible import one_line
 
 FREE = (*HOW, "trackers", "reward")
 """What may be changed when a run is resumed."""
@@ -38,7 +40,10 @@ FREE_MODEL = ("device", "checkpointing")
 OPTIONS = {"task_options": "--task-set", "trackers": "--tracker"}
 """Options that are not called as their fields are."""
 
-BESIDES = frozenset(("--from", "--out", "--tracker", "--dry-run", "--json", "--traceback"))
+TRUST = "--trust-remote-code"
+"""An option that a run's manifest does not give: whoever goes on with the run gives it again."""
+
+BESIDES = frozenset(("--from", "--out", "--tracker", "--dry-run", "--json", "--traceback", TRUST))
 """Options of a run that is made again which have nothing to do with what it is; those of `SAME` are allowed too."""
 
 
@@ -72,7 +77,7 @@ def run_train(args: argparse.Namespace) -> int:
             recipe, setup, origin = found.recipe, found.setup, found.origin
             if world.main:
                 for text in found.warnings:
-                    print(f"sharpen: warning: {text}", file=sys.stderr)
+                    print(f"sharpen: warning: {one_line(text)}", file=sys.stderr)
         elif args.resume:
             recipe, setup, origin = _resumed(args)
         else:
@@ -125,6 +130,8 @@ def _resumed(args: argparse.Namespace) -> tuple[Method, Setup, dict[str, Any]]:
     run = RunDir.open(args.out)
     manifest, old = recorded(run), setup_of_run(run)
     origin = manifest["origin"]
+    theirs = dataclasses.replace(old, reward="") if "--reward" in args.given else old
+    refuse_code(args.out, origin["recipe"], theirs, args.trust_remote_code)
     name = origin["recipe"] or manifest["name"]
     if args.recipe and args.recipe != name:
         raise SharpenError(
@@ -154,7 +161,7 @@ def _repeated(args: argparse.Namespace) -> Repeat:
             f"(what may be given: --out, {', '.join(same)}), or leave "
             "--from out to start a run of your own."
         )
-    found = repeated(args.again)
+    found = repeated(args.again, args.trust_remote_code)
     given = setup_of(args)
     changes = {name: getattr(given, name) for text, name in same.items() if text in args.given}
     return dataclasses.replace(found, setup=dataclasses.replace(found.setup, **changes, trackers=given.trackers))

@@ -45,15 +45,16 @@ def run_view(args: argparse.Namespace) -> int:
                 f"`sharpen view` needs a package that is not installed ({error}). Install it with `pip install "
                 '"sharpen[view]"`, or open the report.html of a run, which needs nothing.'
             ) from error
-    from sharpen.view.serve import address, bound, folders_of, secret, serve
+    from sharpen.view.serve import address, bound, folders_of, refuse_short, secret, serve
 
     if not 0 <= args.port < 65536:
         raise SharpenError(f"`--port {args.port}` must be a number from 0 (one that is free) to 65535.")
     if not args.host:
         raise SharpenError("`--host` is empty. Leave it out to listen on this machine alone, or give an address of it.")
     folders = folders_of(args.folders or ["runs"])
-    token = secret(args.host, args.token)
+    refuse_short(args.token)
     sock = bound(args.host, args.port)
+    token = secret(sock.getsockname()[0], args.token)  # where a name leads is known only now
     url = address(sock, args.host, token)
     if args.json:
         print(json.dumps({"address": url, "folders": [str(f) for f in folders]}), flush=True)

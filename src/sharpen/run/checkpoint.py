@@ -30,7 +30,7 @@ FILES = ("state.json", "tensors.safetensors")
 KEYS = {"format", "step", "run", "files"}
 """What a manifest holds. A version that adds something has another format, so anything else is damage."""
 
-_STEP = re.compile(r"\d{6,}")
+_STEP = re.compile(r"[0-9]{6}|[1-9][0-9]{6,}")
 
 
 def save(folder: Path, step: int, state: Any, keep: int = 2, run: str = "") -> Path:
@@ -100,8 +100,13 @@ def load(path: Path, run: str = "") -> tuple[int, Any]:
             tree = json.loads((path / FILES[0]).read_bytes())
             tensors = {name: tensor.clone() for name, tensor in load_file(path / FILES[1]).items()}
             return int(path.name), decode(tree, tensors)
-        except (OSError, ValueError, SafetensorError, SharpenError) as error:
-            wrong = f"its content cannot be read: {error}"
+        except (OSError, ValueError, SafetensorError, SharpenError, RecursionError) as error:
+            wrong = f"its content cannot be read: {str(error).rstrip('.')}"
+    raise refused(path, wrong, run)
+
+
+def refused(path: Path, wrong: str, run: str = "") -> SharpenError:
+    """What to raise of a checkpoint with which something is wrong: which is the newest good one, and what to type."""
     good = [p for p in kept(path.parent) if p != path and fault(p, run) is None]
     bad = [p.name for p in kept(path.parent) if good and int(p.name) > int(good[-1].name)] or [path.name]
     if good:
@@ -114,7 +119,7 @@ def load(path: Path, run: str = "") -> tuple[int, Any]:
             "There is no other good one: start anew with another --out, or put back a copy of this folder and run "
             "again with --resume."
         )
-    raise SharpenError(f"Checkpoint {path} cannot be used: {wrong}. {remedy}")
+    return SharpenError(f"Checkpoint {path} cannot be used: {wrong}. {remedy}")
 
 
 def kept(folder: Path) -> list[Path]:
@@ -132,12 +137,12 @@ def fault(path: Path, run: str = "") -> str | None:
     try:
         manifest = json.loads((path / "manifest.json").read_bytes())
         version = manifest["format"]
-        if version != FORMAT:
+        if type(version) is not int or version != FORMAT:
             return (
-                f"it has format {version} and this version of sharpen reads {FORMAT}; the version that wrote it "
+                f"it has format {version!r} and this version of sharpen reads {FORMAT}; the version that wrote it "
                 f"can go on from it"
             )
-        if manifest["step"] != int(path.name):
+        if type(manifest["step"]) is not int or manifest["step"] != int(path.name):
             return f"its manifest says iteration {manifest['step']}, so it was renamed or mixed with another"
         if not KEYS - {"run"} <= set(manifest) <= KEYS:
             return "manifest.json is not one that sharpen wrote"
@@ -159,7 +164,7 @@ def fault(path: Path, run: str = "") -> str | None:
         return "manifest.json is missing, so it is not complete or not a checkpoint of sharpen"
     except OSError as error:
         return f"{Path(error.filename).name if error.filename else 'a file'} cannot be read ({error.strerror})"
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return "manifest.json is not one that sharpen wrote"
     return None
 
@@ -169,7 +174,7 @@ def clean(folder: Path) -> None:
     restore(folder)
     if folder.is_dir():
         for left in [p for p in folder.iterdir() if p.name.startswith(TEMPORARY)]:
-            shutil.rmtree(left) if left.is_dir() else left.unlink()
+            shutil.rmtree(left) if left.is_dir() and not left.is_symlink() else left.unlink()
 
 
 def restore(folder: Path) -> None:

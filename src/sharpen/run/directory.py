@@ -35,7 +35,9 @@ from typing import Any, ClassVar
 from sharpen.errors import SharpenError
 from sharpen.run import checkpoint, lines, rollouts
 from sharpen.run.files import TEMPORARY, parent, replace, sync, writing
+from sharpen.run.own import part_copies, refuse_ways_out
 from sharpen.types import Group
+from sharpen.visible import visible
 
 
 class RunDir:
@@ -57,7 +59,7 @@ class RunDir:
             run._refuse_used()
         with run.lock():
             run._refuse_used()  # again, for two may have come so far
-            with writing("the manifest", run.path):
+            with writing("the manifest", run.path, "start again"):
                 replace(run.path / "manifest.json", json.dumps(manifest, indent=1, allow_nan=False).encode())
                 sync(run.path.parent)
         return run
@@ -105,14 +107,14 @@ class RunDir:
     @contextmanager
     def lock(self) -> Iterator[RunDir]:
         """Be the only process that writes here; what killed ones left half-written is removed. Others get a
-        SharpenError.
-
-        The lock goes with the process, however it ends; the file stays.
+        SharpenError, and so does who finds links. The lock goes with the process, however it ends; the file stays.
         """
+        refuse_ways_out(self.path)
         with writing("the lock", self.path):
-            fd = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o666)
+            fd = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
         try:
             self._take(fd)
+            part_copies(self.path)
             with writing("the run", self.path):
                 for folder in (self.path, self.checkpoints, self.path / "rollouts", self.actors):
                     checkpoint.clean(folder)
@@ -172,7 +174,7 @@ class RunDir:
             if isinstance(found, dict):
                 return found
             wrong = "it holds no object"
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             wrong = str(error)
         raise SharpenError(f"{path} cannot be read ({wrong}). Put back a copy, or start anew with another --out.")
 
@@ -280,8 +282,8 @@ class RunDir:
             return empty
         try:
             found = json.loads(self.evaluation.read_bytes())
-            return {key: found[key] for key in empty}
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            return {key: found[key] for key in empty} | {"done": [*found["done"]]}
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise SharpenError(
                 f"{self.evaluation} cannot be read ({type(error).__name__}: {error}). Put back a copy, or delete it to "
                 "have the model measured again."
@@ -295,4 +297,4 @@ class RunDir:
     def log(self, line: str) -> None:
         """Add a line to `log.txt`, the one file that tells of all attempts and is never cut back."""
         with writing("log.txt", self.path), open(self.path / "log.txt", "a", encoding="utf-8") as file:
-            file.write(line.rstrip("\n") + "\n")
+            file.write(visible(line.rstrip("\n")) + "\n")  # a line may quote what anybody wrote

@@ -24,8 +24,10 @@ _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
 @contextmanager
-def writing(what: str, where: Path) -> Iterator[None]:
+def writing(what: str, where: Path, then: str = "go on with --resume") -> Iterator[None]:
     """Turn a failure of the disk inside the block into a SharpenError that names `what` and `where`.
+
+    `then` is what to do when there is room again.
 
     Libraries that hide the system's error in their message (safetensors) are understood; errors that are not the
     system's pass unchanged.
@@ -36,7 +38,7 @@ def writing(what: str, where: Path) -> Iterator[None]:
         number = _number(error)
         if number is None:
             raise
-        raise SharpenError(_paragraph(number, what, where)) from error
+        raise SharpenError(_paragraph(number, what, where, then)) from error
 
 
 def _number(error: Exception) -> int | None:
@@ -46,11 +48,11 @@ def _number(error: Exception) -> int | None:
     return int(found[1]) if found else None
 
 
-def _paragraph(number: int, what: str, where: Path) -> str:
+def _paragraph(number: int, what: str, where: Path, then: str) -> str:
     if number in _FULL:
         return (
             f"There is no room left for {what} in {where} ({os.strerror(number)}). What was written before is intact. "
-            "Free some space there (or raise the quota), then go on with --resume."
+            f"Free some space there (or raise the quota), then {then}."
         )
     if number in _FORBIDDEN:
         return (

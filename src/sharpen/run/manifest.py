@@ -197,7 +197,7 @@ def rebuild(plain: Any, modules: Iterable[str] = (), classes: Iterable[type] = (
 
     try:
         return value(plain)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise SharpenError(f"The manifest cannot be read back ({type(error).__name__}: {error}). {_MEND}") from error
 
 

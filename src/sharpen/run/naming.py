@@ -11,7 +11,7 @@ from sharpen.run.setup import Setup
 
 def folder_name(recipe: str, task: str, seed: int) -> str:
     """What the folder of a run is called: RECIPE-TASK-seedN."""
-    return f"{recipe}-{task_name(task)}-seed{seed}"
+    return f"{_plain(recipe)}-{task_name(task)}-seed{seed}"
 
 
 def task_name(task: str) -> str:
@@ -21,6 +21,11 @@ def task_name(task: str) -> str:
         name = f"{Path(file).stem}-{own}"  # a file may hold several
     else:
         name = task if task.isidentifier() else Path(task.replace(":", "-")).stem
+    return _plain(name)
+
+
+def _plain(name: str) -> str:
+    """A name as one part of a path, whatever it holds."""
     return "".join(c if c.isalnum() or c in "-_." else "-" for c in name)
 
 

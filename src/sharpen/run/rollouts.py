@@ -24,7 +24,7 @@ from sharpen.run.files import TEMPORARY, sync, writing
 from sharpen.run.schema import READABLE, SCHEMA, SEGMENT
 from sharpen.types import Group, Problem, Segment, Trace
 
-_NAME = re.compile(r"(\d{6,})-(\d{6,})\.parquet")
+_NAME = re.compile(r"([0-9]{6,})-([0-9]{6,})\.parquet")
 
 
 class RolloutWriter:
@@ -216,12 +216,38 @@ def opened(path: Path, **how: Any) -> pq.ParquetFile:
             f"{path} has schema {version!r} of rollouts, and this version of sharpen reads "
             f"{' and '.join(map(repr, READABLE))}. Read it with the version that wrote it."
         )
+    odd = [f.name for f in file.schema_arrow if f.name in SCHEMA.names and not _fits(f.type, SCHEMA.field(f.name).type)]
+    if odd:
+        file.close()
+        raise SharpenError(
+            f"{path} is not one that sharpen wrote: its column {odd[0]!r} is of another type. Training does not read "
+            "it: move it away to look at the other rollouts or to go on with --resume."
+        )
     return file
+
+
+def _fits(found: pa.DataType, wanted: pa.DataType) -> bool:
+    """Whether a column has its type, or (`read_dictionary`) codes for it; segments may lack what came later."""
+    if pa.types.is_dictionary(found):
+        found = found.value_type
+    if pa.types.is_list(found) and pa.types.is_list(wanted) and pa.types.is_struct(wanted.value_type):
+        inner = found.value_type
+        return pa.types.is_struct(inner) and all(
+            wanted.value_type.get_field_index(f.name) >= 0 and f.type == wanted.value_type.field(f.name).type
+            for f in inner
+        )
+    return bool(found == wanted)
 
 
 def step_of(file: pq.ParquetFile, group: int) -> int:
     """The iteration of a row group, which holds one."""
-    return int(file.metadata.row_group(group).column(0).statistics.min)
+    try:
+        return int(file.metadata.row_group(group).column(0).statistics.min)
+    except (AttributeError, TypeError, ValueError) as error:
+        raise SharpenError(
+            "A file of rollouts does not say which iterations it holds, so sharpen did not write it. Training does not "
+            "read it: move it away to look at the other rollouts or to go on with --resume."
+        ) from error
 
 
 def read_rollouts(

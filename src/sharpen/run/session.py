@@ -16,6 +16,7 @@ from sharpen.loop import Trainer
 from sharpen.parallel.group import joined
 from sharpen.parallel.world import World
 from sharpen.recipe import Method
+from sharpen.run import checkpoint
 from sharpen.run.card import run_card
 from sharpen.run.diagnose import Finding
 from sharpen.run.directory import RunDir
@@ -24,6 +25,7 @@ from sharpen.run.frames import evaluations_frame, history_frame, rollouts_frame
 from sharpen.run.measuring import Curve, Results
 from sharpen.run.onlooker import Onlooker
 from sharpen.run.origin import complete, otherwise, same_recipe, told
+from sharpen.run.own import refuse_ways_out
 from sharpen.run.setup import Setup, Silent, Watcher, open_policy, open_task, serving
 from sharpen.run.story import Story, story
 from sharpen.run.telling import findings, tell
@@ -118,6 +120,7 @@ def _train(
 ) -> Run:
     if resume:
         there = RunDir.open(out)
+        refuse_ways_out(there.path)
         same_recipe(there, recipe)
         if complete(there):
             watcher.message(f"The run in {out} is finished; nothing was trained.")
@@ -161,7 +164,7 @@ def _train(
             results.add("before", trainer, setup, watcher)
         last = world.first(run.newest) if resume else None
         if last is not None:
-            trainer.load(last[1])
+            restored(trainer, run, *last)
         run.rewind(trainer.ctx.step)
         iterate(trainer, run, setup, watcher, trackers)
         if not results.has("after"):
@@ -174,6 +177,21 @@ def _train(
         if run.writes:
             tell(run, findings(run, recipe))
         return world.first(lambda: finished(run, recipe))
+
+
+def restored(trainer: Trainer, run: RunDir, step: int, state: Any) -> None:
+    """Go on from a checkpoint. One whose digests are right, and which is not of this run all the same, is refused."""
+    try:
+        if type(state["step"]) is not int or state["step"] != step:
+            raise ValueError(f"its state is of iteration {state['step']!r:.30}, so it is a copy of another")
+        trainer.load(state)
+    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        if isinstance(error, RuntimeError) and (
+            trainer.ctx.world.size > 1 or type(error).__name__ == "OutOfMemoryError"
+        ):
+            raise  # no room for it, or another process that ended, says nothing of the checkpoint
+        wrong = f"its content is not that of this run ({type(error).__name__}: {' '.join(str(error).split())[:200]})"
+        raise checkpoint.refused(run.checkpoints / f"{step:06d}", wrong, run.identity()) from error
 
 
 def iterate(trainer: Trainer, run: RunDir, setup: Setup, watcher: Watcher, trackers: Sequence[Tracker] = ()) -> None:

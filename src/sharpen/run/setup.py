@@ -20,6 +20,7 @@ from sharpen.actor.velocity import velocity_field
 from sharpen.budget import Budget, budget
 from sharpen.errors import SharpenError, option
 from sharpen.run.directory import RunDir
+from sharpen.run.foreign import refuse_code
 from sharpen.run.manifest import rebuild
 from sharpen.run.watching import Shows as Shows
 from sharpen.run.watching import Silent as Silent
@@ -130,7 +131,10 @@ def setup_from(plain: Any) -> Setup:
     if isinstance(plain, dict) and isinstance(plain.get("fields"), dict):
         plain = plain | {"fields": NEWER | plain["fields"]}
     found = rebuild(plain, classes=(Setup, ModelSetup))
-    assert isinstance(found, Setup)
+    if not isinstance(found, Setup):
+        raise SharpenError(
+            "The manifest's `setup` is none. Put back a copy of manifest.json, or start a run of your own."
+        )
     return found
 
 
@@ -165,6 +169,10 @@ def setup_to_measure(
             f"The run in {path} has no policy yet: it is not finished. Go on with `sharpen train --resume --out "
             f"{path}`."
         )
+    theirs = replace(own_setup, task="chain" if task else own_setup.task)
+    refuse_code(
+        path, None, replace(theirs, reward="") if task or reward.get("reward") else theirs, limits.trust_remote_code
+    )
     changes: dict[str, Any] = {"task": task, "task_options": task_options} if task else {}
     if reward.get("reward"):
         changes |= reward

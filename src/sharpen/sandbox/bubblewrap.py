@@ -22,7 +22,7 @@ from typing import ClassVar
 from sharpen.errors import SharpenError
 from sharpen.sandbox.base import Limits, Ran, Sandbox
 from sharpen.sandbox.filter import seccomp
-from sharpen.sandbox.watch import ENVIRONMENT, START, Watched, held, words
+from sharpen.sandbox.watch import ENVIRONMENT, START, Watched, held, starting, words
 
 LEAST = (0, 8)
 """The first version of bubblewrap that can do all that is asked of it here (`--size`, `--disable-userns`)."""
@@ -33,6 +33,9 @@ UIDS = (0x70000000, 1 << 24)
 
 FEW = 4096
 """With fewer user ids than these, root is one user among others, as in a container without rights."""
+
+AT_ONCE = 1024
+"""Sandboxes of one process that have user ids of their own at a time."""
 
 _turn = itertools.count()
 
@@ -54,6 +57,10 @@ class Bubblewrap(Sandbox):
 
     def run(self, program: bytes | Sequence[str], stdin: bytes = b"", limits: Limits = Limits()) -> Ran:  # noqa: B008
         """Run a program. Everything it started dies with the process namespace."""
+        with starting():
+            return self._run(program, stdin, limits)
+
+    def _run(self, program: bytes | Sequence[str], stdin: bytes, limits: Limits) -> Ran:
         uid = unused_uid() if os.geteuid() == 0 else 0
         root = uid > 0
         # a user namespace counts bubblewrap's own process inside as well
@@ -164,7 +171,7 @@ def version(path: str) -> tuple[int, ...]:
 def unused_uid() -> int:
     """A user id that no one else has: by the number of this process and a counter. 0 where there are too few ids."""
     first, many = free_uids(Path("/proc/self/uid_map").read_text())
-    return 0 if many < FEW else first + (os.getpid() * 64 + next(_turn) % 64) % many
+    return 0 if many < FEW else first + (os.getpid() * AT_ONCE + next(_turn) % AT_ONCE) % many
 
 
 @functools.lru_cache(maxsize=1)

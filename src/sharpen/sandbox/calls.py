@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import marshal
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
@@ -66,7 +67,8 @@ def call_many(sandbox: Sandbox, questions: Sequence[Question], limits: Limits, w
 
 def _values(out: bytes, n: int) -> tuple[Any, ...]:
     try:
-        said = json.loads(out.decode("ascii"), parse_constant=_no_number, object_pairs_hook=_once)
+        text = out.decode("ascii")
+        said = json.loads(text, parse_constant=_no_number, parse_float=_finite, object_pairs_hook=_once)
     except (ValueError, RecursionError):
         return (Odd("no message"),) * n
     if not out.endswith(b"]\n") or type(said) is not list or len(said) != n:
@@ -82,6 +84,12 @@ def _value(one: Any) -> Any:
 
 def _no_number(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON")
+
+
+def _finite(text: str) -> float:
+    if not math.isfinite(float(text)):
+        _no_number(text[:60])
+    return float(text)
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

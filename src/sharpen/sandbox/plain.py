@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import secrets
 import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from sharpen.errors import SharpenError
 from sharpen.sandbox.base import Limits, Ran, Sandbox
 from sharpen.sandbox.bubblewrap import interpreter
-from sharpen.sandbox.watch import ENVIRONMENT, Watched, held, words
+from sharpen.sandbox.watch import ENVIRONMENT, Watched, held, starting, words
 
 MARK = "SANDBOX_MARK"
+
+PATIENCE = 60.0
+"""Seconds for which processes that a program left are killed."""
 
 
 @dataclass(frozen=True)
@@ -36,20 +42,27 @@ class Process(Sandbox):
 
     def run(self, program: bytes | Sequence[str], stdin: bytes = b"", limits: Limits = Limits()) -> Ran:  # noqa: B008
         """Run a program."""
+        with starting():
+            return self._run(program, stdin, limits)
+
+    def _run(self, program: bytes | Sequence[str], stdin: bytes, limits: Limits) -> Ran:
         mark = secrets.token_hex(16)
         opened = [held(stdin), held(program if isinstance(program, bytes) else b""), *os.pipe()]
         given, code, heard, ready = opened
+        folder = ""
         try:
-            with tempfile.TemporaryDirectory(prefix="sandbox-", ignore_cleanup_errors=True) as folder:
-                args = [interpreter(), *words(ready, code, 0, limits, limits.processes, program)]
-                env = {**ENVIRONMENT, MARK: mark}
-                watched = Watched(args, given, (ready, code), heard, folder, env)
-                try:
-                    os.close(opened.pop())  # so that the pipe `ready` ends with the child
-                    return watched.follow(limits, lambda: _end(watched.process, mark))
-                finally:
-                    watched.close()
+            folder = tempfile.mkdtemp(prefix="sandbox-")
+            args = [interpreter(), *words(ready, code, 0, limits, limits.processes, program)]
+            env = {**ENVIRONMENT, MARK: mark}
+            watched = Watched(args, given, (ready, code), heard, folder, env)
+            try:
+                os.close(opened.pop())  # so that the pipe `ready` ends with the child
+                return watched.follow(limits, lambda: _end(watched.process, mark))
+            finally:
+                watched.close()
         finally:
+            if folder:
+                _remove(folder, mark)
             for fd in opened:
                 os.close(fd)
 
@@ -59,10 +72,39 @@ def _end(process: subprocess.Popen[bytes], mark: str) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+    stop = time.monotonic() + PATIENCE
     while marked := [pid for pid in _processes() if _bears(pid, mark)]:
+        if time.monotonic() > stop:
+            raise SharpenError(
+                f"A program in the sandbox `process` starts processes faster than they can be killed, for {PATIENCE:g} "
+                f"seconds now. End those that have {MARK}={mark} in their environment, and use bubblewrap."
+            )
         for pid in marked:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
+
+
+def _remove(folder: str, mark: str) -> None:
+    """Remove the scratch folder, however deep its folders lie: they are moved up, since a path may be too long to name.
+
+    What cannot be removed stays.
+    """
+    number = itertools.count()
+    with contextlib.suppress(OSError):
+        while inside := list(os.scandir(folder)):
+            for entry in inside:
+                if not entry.is_dir(follow_symlinks=False):
+                    os.unlink(entry.path)
+                    continue
+                os.chmod(entry.path, 0o700)
+                for one in list(os.scandir(entry.path)):
+                    if one.is_dir(follow_symlinks=False):
+                        os.chmod(one.path, 0o700)
+                        os.rename(one.path, os.path.join(folder, f"{mark}{next(number)}"))
+                    else:
+                        os.unlink(one.path)
+                os.rmdir(entry.path)
+        os.rmdir(folder)
 
 
 def _processes() -> list[int]:

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from sharpen.errors import SharpenError
@@ -26,6 +26,18 @@ FLAGS = ("-s", "-S", "-P", "-B")
 
 ENVIRONMENT = {"PYTHONHASHSEED": "0", "LC_ALL": "C.UTF-8"}
 """All that a program finds in its environment. Sets have one order, so that a program gives one result."""
+
+
+@contextlib.contextmanager
+def starting() -> Iterator[None]:
+    """What the operating system refuses to a sandbox (descriptors, processes, a folder) is told in a paragraph."""
+    try:
+        yield
+    except OSError as error:
+        raise SharpenError(
+            f"The sandbox could not be run: {error}. No program was judged. Look at the machine's memory, processes, "
+            "open files (`ulimit -n`) and temporary folder, and run again; with fewer `workers` it needs less."
+        ) from error
 
 
 def held(data: bytes) -> int:

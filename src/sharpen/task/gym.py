@@ -19,7 +19,7 @@ from sharpen.errors import SharpenError, near
 from sharpen.task.base import RewardSpec, Task
 from sharpen.task.extract import check_rules, extract, shortest
 from sharpen.task.judge import need
-from sharpen.task.pool import Failure, Pool
+from sharpen.task.pool import MEMORY, Failure, Pool
 from sharpen.types import Problem, Trace
 
 log = logging.getLogger(__name__)
@@ -45,8 +45,10 @@ class Gym(Task):
     reasoning-gym's convention and wins, else a last line `#...`. `suffix` is put after each question, to ask for that
     form.
 
-    Rewards: `score` is the library's, 0..1; `correct` is 1 when it is 1; `unjudged` is 1 when scoring raised, ran
-    over `timeout` seconds or gave something else (score 0, and a warning in the log of `sharpen.task.gym`).
+    Answers are read as data or formulas, never run, and what the library calls right by a mistake of its own is not
+    (`sharpen.task.gymserver`). Rewards: `score` is the library's, 0..1; `correct` is 1 when it is 1;
+    `unjudged` is 1 when scoring raised, ran over `timeout` seconds or gave something else (score 0, and a warning in
+    the log of `sharpen.task.gym`).
     """
 
     dataset: str
@@ -237,7 +239,8 @@ def _rewards(score: float, unjudged: bool = False) -> dict[str, float]:
 def _pool(workers: int = 1, timeout: float = 10.0) -> Pool:
     # some data sets make their problems from sets of strings: with a free hash seed each process would make others
     env = {"PYTHONHASHSEED": "0", "PYTHONWARNINGS": "ignore"}
-    return Pool(Path(__file__).with_name("gymserver.py"), "serve", workers=workers, timeout=timeout, env=env)
+    file = Path(__file__).with_name("gymserver.py")
+    return Pool(file, "serve", workers=workers, timeout=timeout, memory=MEMORY, env=env)
 
 
 def _ask(pool: Pool, op: str, arg: dict[str, Any], what: str) -> Any:

@@ -13,7 +13,7 @@ from pathlib import Path
 from sharpen.errors import SharpenError
 from sharpen.task.base import RewardSpec
 from sharpen.task.match import same
-from sharpen.task.pool import Failure, Pool
+from sharpen.task.pool import MEMORY, Failure, Pool
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +46,8 @@ class Judge:
     def pool(self) -> Pool:
         """The processes that compare mathematics."""
         need("math_verify", "math", "to compare answers as mathematics")
-        return Pool(Path(__file__).with_name("mathcheck.py"), "agree", workers=self.workers, timeout=self.timeout)
+        file = Path(__file__).with_name("mathcheck.py")
+        return Pool(file, "agree", workers=self.workers, timeout=self.timeout, memory=MEMORY)
 
     def rewards(self, pairs: Sequence[tuple[str | None, str, str]]) -> list[dict[str, float]]:
         """`correct` and `unjudged` of each (answer said, gold answer, key of the problem), in order."""

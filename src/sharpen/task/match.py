@@ -23,7 +23,13 @@ _UNIT = re.compile(
     r"|(?<=\d)(?:kg|mg|km|cm|mm|ml|lbs?|ft|oz)$"
 )
 _SCALES = (
-    "dozen hundred thousand million billion trillion quadrillion lakh crore half third quarter percent pair score gross"
+    "dozen hundred thousand million billion trillion quadrillion lakh crore half third quarter percent pair score "
+    "gross thou grand myriad lac milliard mrd mio bil tril googol permille double triple"
+)
+_PARTS = (
+    "fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth fourteenth fifteenth sixteenth "
+    "seventeenth eighteenth nineteenth twentieth thirtieth fortieth fiftieth sixtieth seventieth eightieth ninetieth "
+    "hundredth thousandth millionth billionth trillionth"
 )
 _COUNTS = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
@@ -31,9 +37,10 @@ _COUNTS = (
 )
 _OTHERS = (
     "or and to not plus minus times over by pi sqrt if is are than nor versus vs point dot negative bn mn mln mil tn "
-    "halves squared cubed mod choose factorial"
+    "halves squared cubed mod choose factorial twice nil nought naught inverse root log exp tau binary octal hex"
 )
-_NOT_UNITS = frozenset([*f"{_SCALES} {_COUNTS} {_OTHERS}".split(), *(w + "s" for w in f"{_SCALES} {_COUNTS}".split())])
+_NUMBERS = f"{_SCALES} {_PARTS} {_COUNTS}".split()
+_NOT_UNITS = frozenset([*_NUMBERS, *(word + "s" for word in _NUMBERS), *_OTHERS.split()])
 """Words after a number that make another number of it, or that a second answer follows."""
 
 _CHOICE = re.compile(r"\(?([A-Za-z])(?:\)?[.:]?|\)?[.:)]\s(.*))", re.DOTALL | re.ASCII)

@@ -20,8 +20,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Literal
 
+from sharpen.visible import visible
+
 _WORKER = Path(__file__).with_name("worker.py")
 _GRACE = 5.0  # how long after its watchdog should have ended it a worker is given up
+MEMORY = 2 << 30
+"""Bytes of address space that a verifier may take for an answer."""
+
+_REPLY = 1 << 26
+"""Bytes of a reply; a worker that says more without an end is not listened to further."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +69,8 @@ class _Worker:
         self.stdout = self.process.stdout
         self.rest = b""
         self.gone = False
+        self.wrong = ""
+        self.asked = 0
         self.deadline = 0.0
         self.limit = 0.0
 
@@ -69,8 +78,9 @@ class _Worker:
         """Send one request; False when the process is gone."""
         self.limit = limit
         self.deadline = time.monotonic() + limit + _GRACE
+        self.asked += 1
         # what JSON has no word for is sent as its text
-        data = json.dumps({**request, "timeout": limit}, default=str).encode() + b"\n"
+        data = json.dumps({**request, "timeout": limit, "id": self.asked}, default=str).encode() + b"\n"
         try:
             while data:
                 data = data[self.stdin.write(data) or 0 :]
@@ -80,17 +90,24 @@ class _Worker:
         return True
 
     def receive(self) -> dict[str, Any] | Literal[False] | None:
-        """What has come: a reply, None while it is incomplete, False when the process is gone."""
+        """What has come: a reply, None while it is incomplete, False when the process is gone or said anything else."""
         data = os.read(self.stdout.fileno(), 1 << 16)
         if not data:
             self.gone = True
             return False
         self.rest += data
         line, found, rest = self.rest.partition(b"\n")
-        if not found:
+        if not found and len(self.rest) <= _REPLY:
             return None
         self.rest = rest
-        reply: dict[str, Any] = json.loads(line)
+        try:
+            reply = json.loads(line)
+        except (ValueError, RecursionError):
+            reply = None
+        # what is on the way is the function's as well: it may have found the pipe, and written to it what it likes
+        if not found or rest or not isinstance(reply, dict) or reply.get("id") != self.asked:
+            self.wrong = "something else than its answer came from its process: it must not write to the pipes it finds"
+            return False
         return reply
 
     def end(self) -> Failure:
@@ -107,6 +124,8 @@ class _Worker:
         dump = self.crash.read().decode(errors="replace")
         for pipe in (self.stdin, self.stdout, self.crash):
             pipe.close()
+        if self.wrong:
+            return Failure("died", self.wrong, 0, None, "")
         return self._why(code, dump, late and not self.gone)
 
     def _why(self, code: int, dump: str, late: bool) -> Failure:
@@ -139,7 +158,8 @@ class Pool:
     A request is a list of calls, each a list of plain arguments; its answer is the list of values, or a `Failure`. A
     process that overruns `timeout` seconds on a request, or dies, is killed with all it started, and another takes
     its place. Answers come in the order of requests whatever the number of workers. Processes start with the first
-    request and end with `close`, with this object, or with this program.
+    request and end with `close`, with this object, or with this program. `memory` bounds the bytes of address space
+    that a process may take besides what it has when the function is loaded (0: no bound; Linux).
     """
 
     def __init__(
@@ -151,6 +171,7 @@ class Pool:
         timeout: float = 10.0,
         start: float = 120.0,
         rewards: bool = False,
+        memory: int = 0,
         env: Mapping[str, str] | None = None,
     ) -> None:
         self.path = str(Path(path).resolve())
@@ -159,6 +180,7 @@ class Pool:
         self.timeout = timeout
         self.start = start
         self.rewards = rewards
+        self.memory = memory
         self.env = dict(env or {})
         self.kind: dict[str, Any] = {}
         self._idle: list[_Worker] = []
@@ -243,7 +265,8 @@ class Pool:
 
     def _started(self) -> _Worker | Failure:
         worker = _Worker(self.path, self.env)
-        hello = {"file": self.path, "function": self.name, "rewards": self.rewards, "path": [p for p in sys.path if p]}
+        hello = {"file": self.path, "function": self.name, "rewards": self.rewards, "memory": self.memory}
+        hello["path"] = [p for p in sys.path if p]
         try:
             reply: Any = None if worker.send(hello, self.start) else False
             while reply is None:
@@ -276,15 +299,16 @@ def _next(workers: Any) -> list[tuple[_Worker, Any]]:
             selector.register(worker.stdout, selectors.EVENT_READ, worker)
         wait = min(w.deadline for w in workers) - time.monotonic()
         events = selector.select(max(wait, 0.0))
-    if events:
-        return [(key.data, key.data.receive()) for key, _ in events]
-    now = time.monotonic()
-    return [(w, False) for w in workers if w.deadline <= now]
+    said = {key.data: key.data.receive() for key, _ in events}
+    now = time.monotonic()  # one that speaks and never ends is over its time as well
+    late = {worker: False for worker in workers if worker.deadline <= now and said.get(worker) is None}
+    return list((said | late).items())
 
 
 def _failure(error: dict[str, Any]) -> Failure:
+    """What a worker says of an error; the text is somebody's, and is shown on terminals and written to logs."""
     kind: Literal["raised", "timeout"] = "timeout" if error.get("late") else "raised"
-    return Failure(kind, error["message"], error["index"], error.get("line"), error.get("source", ""))
+    return Failure(kind, visible(error["message"]), error["index"], error.get("line"), visible(error.get("source", "")))
 
 
 def _end_all(idle: list[_Worker]) -> None:

@@ -16,10 +16,18 @@ import json
 import linecache
 import math
 import os
+import resource
 import sys
 import traceback
 from collections.abc import Callable
 from typing import Any
+
+MOST = 2000
+"""Characters of an error's message that are told, and of a line of the file."""
+
+
+LONGEST = 100
+"""Characters of a reward's name."""
 
 
 class View(dict[str, Any]):
@@ -88,6 +96,11 @@ def reward(value: Any) -> Any:
     for name, x in value.items():
         if not isinstance(name, str):
             raise WrongError(f"returned a dict with the key {name!r}, and names of rewards must be strings")
+        if not (name.isprintable() and 0 < len(name) <= LONGEST):
+            raise WrongError(
+                f"returned a dict with the key {cut(repr(name))}, and names of rewards must be strings of 1 to "
+                f"{LONGEST} characters that can be seen"
+            )
         try:
             out[name] = number(x)
         except WrongError as err:
@@ -177,20 +190,35 @@ def described(err: BaseException, path: str) -> dict[str, Any]:
     """What went wrong, as plain data: the exception, and the last line of the user's file on the way to it."""
     out: dict[str, Any] = {"index": getattr(err, "sharpen_index", 0), "late": isinstance(err, LateError)}
     if isinstance(err, WrongError):
-        return {**out, "message": str(err)}
+        return {**out, "message": cut(str(err))}
     try:
         said = str(err)
-    except Exception:
+    except BaseException:
         said = "(its message cannot be made)"
-    out["message"] = f"{type(err).__name__}: {said}" if said else type(err).__name__
+    out["message"] = cut(f"{type(err).__name__}: {said}" if said else type(err).__name__)
     if isinstance(err, SystemExit):
-        out["message"] = f"it called sys.exit({'' if err.code is None else repr(err.code)})"
+        out["message"] = cut(f"it called sys.exit({'' if err.code is None else repr(err.code)})")
     if isinstance(err, SyntaxError) and err.filename == path:
-        return {**out, "line": err.lineno, "source": (err.text or "").strip()}
+        return {**out, "line": err.lineno, "source": cut((err.text or "").strip())}
     lines = [f.lineno for f in traceback.extract_tb(err.__traceback__) if f.filename == path]
     if lines and lines[-1]:
-        out |= {"line": lines[-1], "source": linecache.getline(path, lines[-1]).strip()}
+        out |= {"line": lines[-1], "source": cut(linecache.getline(path, lines[-1]).strip())}
     return out
+
+
+def bound(memory: int) -> None:
+    """Let this process take no more address space than it has and so many bytes (0: as many as there are)."""
+    if not memory or not sys.platform.startswith("linux"):
+        return
+    with open("/proc/self/statm") as file:
+        most = int(file.read().split()[0]) * resource.getpagesize() + memory
+    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+    resource.setrlimit(resource.RLIMIT_AS, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
+
+
+def cut(text: str) -> str:
+    """The beginning of a text: whoever reads a message of many megabytes waits for it longer than for the function."""
+    return text if len(text) <= MOST else text[:MOST] + "..."
 
 
 def main() -> None:
@@ -204,6 +232,7 @@ def main() -> None:
     faulthandler.enable(crash)
 
     served: Served | None = None
+    home = os.getpid()
     for line in inp:
         request = json.loads(line)
         limit = request["timeout"]
@@ -215,11 +244,14 @@ def main() -> None:
                 sys.path += [p for p in request["path"] if p not in sys.path]
                 served = Served(path, request["function"], request["rewards"])
                 message: dict[str, Any] = {"batch": served.batch, "async": served.is_async}
+                bound(request["memory"])
             else:
                 message = {"values": served.answer(request["calls"], limit)}
-            text = json.dumps(message)
+            text = json.dumps(message | {"id": request["id"]})
         except BaseException as err:
-            text = json.dumps({"error": described(err, path)})
+            text = json.dumps({"error": described(err, path), "id": request["id"]})
+        if os.getpid() != home:
+            os._exit(0)  # a child the function forked came back: its reply would be taken for another call's
         faulthandler.cancel_dump_traceback_later()
         out.write(text + "\n")
         out.flush()

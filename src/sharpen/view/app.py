@@ -7,6 +7,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -15,7 +16,7 @@ from starlette.routing import Route
 
 from sharpen.errors import SharpenError
 from sharpen.view import calibration, choosing, picture, records, summary, traces
-from sharpen.view.answers import Question, answer, refusal
+from sharpen.view.answers import Question, answer, refusal, seen
 from sharpen.view.choosing import SORTS, Wanted
 from sharpen.view.columns import Indexes
 from sharpen.view.guard import Guard
@@ -29,6 +30,9 @@ KINDS = {
     ".svg": "image/svg+xml",
 }
 """Types of the page's files."""
+
+STRANGE = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError, pa.ArrowException)
+"""What reading a file may raise that is JSON or Parquet and was written by somebody else."""
 
 PAGE_MOST = 200
 """Rollouts on one page."""
@@ -55,11 +59,19 @@ def _routes(shelf: Shelf) -> list[Route]:
                 return answer(look(run, request, Question(request.query_params)))
             except SharpenError as error:  # a page names a run as its list does, not by where it lies
                 raise type(error)(str(error).replace(str(run.path), run.name)) from error
+            except STRANGE as error:
+                raise SharpenError(strange(run, error)) from error
 
         return endpoint
 
     def runs(request: Request) -> Response:
-        return answer({"folders": [name for _, name in shelf.folders], "runs": [summary.line(r) for r in shelf.all()]})
+        return answer({"folders": [name for _, name in shelf.folders], "runs": [told(r) for r in shelf.all()]})
+
+    def told(run: Shelved) -> Any:
+        try:
+            return seen(summary.line(run))
+        except STRANGE as error:  # one run that nobody can read must not hide the others
+            return {"id": run.id, "folder": run.name, "problem": strange(run, error)}
 
     def group(run: Shelved, request: Request, trace: int | None = None) -> list[dict[str, Any]]:
         path = request.path_params
@@ -107,6 +119,14 @@ def _routes(shelf: Shelf) -> list[Route]:
         Route("/api/runs", runs),
         *(Route(f"/api/runs/{{run:int}}{path}", of_run(look)) for path, look in about.items()),
     ]
+
+
+def strange(run: Shelved, error: Exception) -> str:
+    """What to say of files that hold something else than they should, in a way that nobody thought of."""
+    return (
+        f"A file of the run {run.name} does not hold what sharpen writes there ({type(error).__name__}). If nobody but "
+        "sharpen wrote it, this is a defect of sharpen; please report it."
+    )
 
 
 def _static() -> dict[str, bytes]:

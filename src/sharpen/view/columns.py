@@ -30,6 +30,9 @@ TEXTS = ("problem", "prompt", "end", "agent")
 FILES_MOST = 512
 """Files whose columns are kept."""
 
+ROWS_MOST = 1 << 24
+"""Rows of one file: a few bytes of Parquet can say that there are billions."""
+
 Ints = NDArray[np.int32]
 Floats = NDArray[np.float64]
 
@@ -96,8 +99,11 @@ class Indexes:
         run.file("rollouts")
         keys, paths, broken = [], [], []
         for path, _, _ in files(run.path / "rollouts"):
-            stat = run.file(f"rollouts/{path.name}").stat()
-            keys.append((path, stat.st_size, stat.st_mtime_ns))
+            try:
+                stat = run.file(f"rollouts/{path.name}").stat()
+                keys.append((path, stat.st_size, stat.st_mtime_ns))
+            except SharpenError as error:
+                broken.append(str(error))
         with self._lock:
             if (whole := self._whole.get(tuple(keys))) is not None:
                 return whole
@@ -127,6 +133,8 @@ def columns(path: Path) -> Columns:
     names = [*NUMBERS, "solved", *TEXTS]
     try:
         with opened(path, read_dictionary=list(TEXTS)) as file:
+            if file.metadata.num_rows > ROWS_MOST:
+                raise SharpenError(f"{path} has {file.metadata.num_rows:,} rows, so its rollouts are left out.")
             table = file.read(columns=names).select(names)  # a column that is not there is passed over by `read`
             counts = [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)]
     except (pa.ArrowException, KeyError, OSError) as error:

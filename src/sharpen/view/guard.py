@@ -28,6 +28,9 @@ HEADERS = {
 }
 """Of every answer: only the page's own files run, nothing comes from elsewhere, and no markup is made of text."""
 
+PATH_MOST = 200
+"""Characters of an address before its question mark; numbers in it have at most twenty."""
+
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 """Names of this machine for itself."""
 
@@ -62,6 +65,8 @@ class Guard:
             return refusal("This server only answers questions (GET).", 405)
         if not allowed(headers.get("host", ""), self.host):
             return refusal("The Host header names another server, so nothing is told. Use the address printed.", 403)
+        if len(scope["path"]) > PATH_MOST:
+            return refusal("There is nothing at this address.", 404)
         if not self.token or self._known(headers):
             return None
         given = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]

@@ -45,9 +45,10 @@ def since(path: Path, start: int = 0, mark: str = "", most: int = MOST) -> Chunk
         if mark != now or not 0 <= start <= size:
             start = 0
         file.seek(start)
-        data = file.read(most)
-        while data and b"\n" not in data and (rest := file.read(most)):
-            data += rest
+        parts = [file.read(most)]
+        while parts[-1] and b"\n" not in parts[-1]:
+            parts.append(file.read(most))
+        data = b"".join(parts)
     whole = data[: data.rfind(b"\n") + 1]
     records, broken = _parsed(whole, path.name, start)
     return Chunk(now, start, start + len(whole), start + len(data) < size, records, broken)
@@ -63,14 +64,21 @@ def _parsed(data: bytes, name: str, start: int) -> tuple[list[dict[str, Any]], l
     for line in data.splitlines(keepends=True):
         try:
             record = json.loads(line)
-            record["step"] += 0
+            record["step"] = whole(record["step"])
             if not isinstance(record.get("metrics", {}), dict) or not isinstance(record.get("cost", {}), dict):
                 raise ValueError("metrics and cost are no objects")
             records.append(record)
-        except (ValueError, TypeError, KeyError, RecursionError) as error:
+        except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
             broken.append(f"The line at byte {start} of {name} is not a record that sharpen wrote ({error}).")
         start += len(line)
     return records, broken
+
+
+def whole(x: Any) -> int:
+    """The number of an iteration. Raises ValueError, TypeError or OverflowError for what is none."""
+    if isinstance(x, str) or int(x) != x:
+        raise ValueError(f"{x!r:.20} is no iteration")
+    return int(x)
 
 
 def every(path: Path) -> tuple[list[dict[str, Any]], list[str]]:

@@ -46,14 +46,21 @@ def bound(host: str, port: int) -> socket.socket:
     return sock
 
 
-def secret(host: str, token: str) -> str:
-    """The token to ask for: the one given, a new one where other machines reach the server, else none."""
+def refuse_short(token: str) -> None:
+    """Raise SharpenError for a token that could be guessed."""
     if token and len(token) < 16:
         raise SharpenError(
             "The text given with --token is shorter than 16 characters, so it could be guessed. Leave the option out "
             "to have one made, or give a longer one."
         )
-    return token or ("" if local(host) else secrets.token_urlsafe(24))
+
+
+def secret(address: str, token: str) -> str:
+    """The token to ask for: the one given, a new one where other machines reach the server, else none.
+
+    `address` is what the server is bound to, in figures: a name, be it `localhost`, may lead elsewhere.
+    """
+    return token or ("" if local(address) else secrets.token_urlsafe(24))
 
 
 def address(sock: socket.socket, host: str, token: str) -> str:

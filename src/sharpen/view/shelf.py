@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import socket
+import stat
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -23,6 +24,9 @@ DEPTH = 6
 
 FOLDERS_MOST = 20_000
 """Folders looked at; a run's own are not."""
+
+TEXT_MOST = 1 << 29
+"""Bytes of a file of JSON that are read; a folder of somebody else's may hold one that is all holes."""
 
 FRESH = 2.0
 """Seconds for which a list of runs is taken to be right."""
@@ -44,12 +48,27 @@ class Shelved:
     name: str
 
     def file(self, name: str) -> Path:
-        """A file or folder of the run, there or not. Raises SharpenError where a link leads out of the given folder."""
+        """A file or folder of the run, there or not.
+
+        Raises SharpenError where a link leads out of the given folder, for what would be waited for (a pipe), and for
+        more text than fits in memory.
+        """
         path = self.path / name
         if not path.resolve().is_relative_to(self.root):
             raise SharpenError(
                 f"{name} of the run {self.name} is a link to somewhere outside of the folder that is looked at, so it "
                 "is not read. Give `sharpen view` the folder it leads to, or put a copy in its place."
+            )
+        try:
+            found = path.stat()
+        except OSError:
+            return path
+        if not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):
+            raise SharpenError(f"{name} of the run {self.name} is neither a file nor a folder, so it is not read.")
+        if found.st_size > TEXT_MOST and path.suffix in (".json", ".jsonl"):
+            raise SharpenError(
+                f"{name} of the run {self.name} has {found.st_size:,} bytes, and at most {TEXT_MOST:,} are read of one "
+                "file."
             )
         return path
 
@@ -144,7 +163,9 @@ def is_run(folder: Path) -> bool:
 def held(lock: Path) -> bool:
     """Whether a process holds a run's lock, found out without taking it for a moment."""
     try:
-        stat, said = lock.stat(), lock.read_text(errors="replace")
+        inode = lock.stat().st_ino
+        with open(lock, "rb") as file:
+            said = file.read(200).decode(errors="replace")
     except OSError:
         return False
     try:
@@ -152,7 +173,7 @@ def held(lock: Path) -> bool:
     except OSError:
         return _alive(said)
     locks = (line.split() for line in table.splitlines())
-    return any(words[1] == "FLOCK" and words[5].endswith(f":{stat.st_ino}") for words in locks)
+    return any(words[1] == "FLOCK" and words[5].endswith(f":{inode}") for words in locks)
 
 
 def _alive(said: str) -> bool:

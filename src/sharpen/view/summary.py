@@ -83,7 +83,7 @@ def total(manifest: Mapping[str, Any]) -> int | None:
         fields = manifest["recipe"]["fields"]
         recipes = [r["fields"] for r in fields["recipes"]] if "recipes" in fields else [fields]
         return sum(int(r["loop"]["fields"]["iterations"]) for r in recipes)
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         return None
 
 
