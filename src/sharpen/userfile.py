@@ -17,6 +17,11 @@ def is_meant(spec: str) -> bool:
     return spec.endswith(".py") or spec.rpartition(":")[0].endswith(".py")
 
 
+def file_of(spec: str) -> str:
+    """The file that a text names which is meant so (`is_meant`): `FILE.py` of `FILE.py:NAME`."""
+    return spec if spec.endswith(".py") else spec.rpartition(":")[0]
+
+
 def find(spec: str, kind: type | tuple[type, ...], what: str) -> Any:
     """What `FILE.py:NAME` names: an instance or a subclass of `kind`, which messages call `what`.
 

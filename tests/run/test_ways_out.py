@@ -94,6 +94,36 @@ def test_half_written_links_are_removed_as_links(run, tmp_path):
     assert checkpoint.fault(run.checkpoints / "000001", run.identity()) is None
 
 
+@pytest.mark.parametrize("name", ["log.txt", "rollouts", "actors"])
+def test_what_was_moved_aside_comes_back_as_no_link(run, tmp_path, name):
+    """A checkpoint that is replaced is called `.tmp-old-` for a moment, and gets its name back after a kill."""
+    far = tmp_path / "far"
+    far.mkdir()
+    (far / ".tmp-mine").write_bytes(MINE)
+    (run.path / f".tmp-old-{name}").symlink_to(far)
+    there = run.path / name
+    if there.exists():
+        there.rename(tmp_path / "away")
+    with run.lock():
+        assert not os.path.lexists(there)
+        assert not os.path.lexists(run.path / f".tmp-old-{name}")
+    assert (far / ".tmp-mine").read_bytes() == MINE
+
+
+def test_links_in_what_was_moved_aside_are_refused(run, tmp_path):
+    (tmp_path / "mine").write_bytes(MINE)
+    aside = run.path / ".tmp-old-actors"
+    aside.mkdir()
+    (aside / "value").symlink_to(tmp_path / "mine")
+    for _ in range(2):
+        with (
+            pytest.raises(SharpenError, match=r"actors/value is a link to .*/mine, and a run is written only"),
+            run.lock(),
+        ):
+            pass
+    assert (tmp_path / "mine").read_bytes() == MINE
+
+
 def test_a_pipe_does_not_hang_the_run(run):
     (run.path / "metrics.jsonl").unlink()
     os.mkfifo(run.path / "metrics.jsonl")
@@ -120,6 +150,22 @@ def test_a_copy_by_hard_links_does_not_grow_with_the_run(run, tmp_path):
         run.append_metrics(1, {"loss": 0.5}, {})
     assert (tmp_path / "kept" / "metrics.jsonl").read_bytes() == was
     assert [json.loads(x)["step"] for x in (run.path / "metrics.jsonl").read_text().splitlines()] == [0, 1]
+
+
+def test_a_copy_by_hard_links_has_a_lock_of_its_own(run, tmp_path):
+    """It may be looked at and gone on with while the run trains."""
+    copy = tmp_path / "kept"
+    copy.mkdir()
+    for name in ("lock", "manifest.json", "engine.log"):
+        (run.path / name).touch()
+        os.link(run.path / name, copy / name)
+    with run.lock():
+        with open(run.path / "engine.log", "a") as log:
+            log.write("more")
+        assert "process" in (run.path / "lock").read_text()
+        with RunDir.open(copy).lock():
+            pass
+    assert (copy / "engine.log").read_text() == ""
 
 
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors"])

@@ -181,7 +181,7 @@ def restore(folder: Path) -> None:
     """Give a checkpoint that was moved aside its name back, unless the one that was to replace it is there."""
     for old in folder.glob(f"{TEMPORARY}old-*"):
         final = folder / old.name.removeprefix(f"{TEMPORARY}old-")
-        if not final.exists():
+        if not old.is_symlink() and not os.path.lexists(final):  # we move no links aside: somebody else made it
             os.rename(old, final)
 
 

@@ -10,8 +10,8 @@ import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from sharpen import userfile
 from sharpen.run.files import sha256, writing
+from sharpen.run.foreign import code_files, inner
 from sharpen.run.setup import Setup
 from sharpen.task import builtin
 
@@ -25,12 +25,8 @@ def contents(recipe: str | None, setup: Setup) -> dict[str, str]:
 
 
 def _paths(recipe: str | None, setup: Setup) -> Iterator[str]:
-    if recipe and userfile.is_meant(recipe):
-        yield _file(recipe)
-    task = setup.task.removeprefix("confident:").removeprefix("hf:")
-    for spec in (task, setup.reward):
-        if userfile.is_meant(spec):
-            yield _file(spec)
+    yield from code_files(recipe, setup)
+    task = inner(setup.task).removeprefix("hf:")
     # names of the library, whatever lies in the working directory
     if task not in builtin():
         yield task
@@ -39,16 +35,15 @@ def _paths(recipe: str | None, setup: Setup) -> Iterator[str]:
     yield from (str(x) for x in setup.task_options.values() if isinstance(x, str) and Path(x).is_file())
 
 
-def _file(spec: str) -> str:
-    return spec if spec.endswith(".py") else spec.rpartition(":")[0]
-
-
 def digest(path: Path) -> str:
-    """SHA-256 of a file; of a folder, that of the names and digests of all files in it. SharpenError if unreadable."""
+    """SHA-256 of a file; of a folder, that of the names and digests of all files in it, hidden ones and those in hidden
+    folders left out: they are of tools (`.git`, `.cache`). SharpenError if unreadable.
+    """
     with writing(f"the digest of {path}", path):
         if path.is_dir():
-            inside = sorted(p for p in path.rglob("*") if p.is_file() and not p.name.startswith("."))
-            told = "".join(f"{p.relative_to(path)}\0{digest(p)}\n" for p in inside)
+            inside = sorted((p.relative_to(path), p) for p in path.rglob("*") if p.is_file())
+            seen = [(name, p) for name, p in inside if not any(x.startswith(".") for x in name.parts)]
+            told = "".join(f"{name}\0{digest(p)}\n" for name, p in seen)
             return hashlib.sha256(told.encode()).hexdigest()
         return sha256(path)
 

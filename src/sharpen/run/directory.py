@@ -35,7 +35,7 @@ from typing import Any, ClassVar
 from sharpen.errors import SharpenError
 from sharpen.run import checkpoint, lines, rollouts
 from sharpen.run.files import TEMPORARY, parent, replace, sync, writing
-from sharpen.run.own import part_copies, refuse_ways_out
+from sharpen.run.own import part_copies, part_lock, refuse_ways_out
 from sharpen.types import Group
 from sharpen.visible import visible
 
@@ -111,6 +111,7 @@ class RunDir:
         """
         refuse_ways_out(self.path)
         with writing("the lock", self.path):
+            part_lock(self.path)
             fd = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
         try:
             self._take(fd)
@@ -118,6 +119,7 @@ class RunDir:
             with writing("the run", self.path):
                 for folder in (self.path, self.checkpoints, self.path / "rollouts", self.actors):
                     checkpoint.clean(folder)
+            refuse_ways_out(self.path)  # again: what had been moved aside is back
             yield self
         finally:
             os.close(fd)

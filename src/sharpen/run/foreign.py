@@ -16,13 +16,17 @@ if TYPE_CHECKING:
     from sharpen.run.setup import Setup
 
 
-def code_files(recipe: str | None, setup: Setup) -> list[str]:
-    """The files of Python that recipe, task and reward are taken from, as they were given."""
-    task = setup.task
+def inner(task: str) -> str:
+    """The task that a text names, without the confidence that is to be stated besides."""
     while task.startswith("confident:"):
         task = task.removeprefix("confident:")
-    specs = (recipe or "", task, setup.reward)
-    return [s if s.endswith(".py") else s.rpartition(":")[0] for s in specs if userfile.is_meant(s)]
+    return task
+
+
+def code_files(recipe: str | None, setup: Setup) -> list[str]:
+    """The files of Python that recipe, task and reward are taken from, as they were given."""
+    specs = (recipe or "", inner(setup.task), setup.reward)
+    return [userfile.file_of(s) for s in specs if userfile.is_meant(s)]
 
 
 def refuse_code(run: Path, recipe: str | None, setup: Setup, trust: bool) -> None:

@@ -14,13 +14,13 @@ from pathlib import Path
 from sharpen.errors import SharpenError
 from sharpen.run.files import TEMPORARY, replace, writing
 
-APPENDED = ("metrics.jsonl", "timing.jsonl", "curve.jsonl", "log.txt")
+APPENDED = ("metrics.jsonl", "timing.jsonl", "curve.jsonl", "log.txt", "engine.log")
 """Files that grow in place."""
 
 FOLDERS = ("checkpoints", "rollouts", "actors")
 """Folders whose entries come and go."""
 
-WRITTEN = ("lock", "manifest.json", "evaluation.json", "report.html", "policy", "engine", "engine.log")
+WRITTEN = ("lock", "manifest.json", "evaluation.json", "report.html", "policy", "engine")
 """What else a run writes."""
 
 
@@ -48,6 +48,13 @@ def _entries(run: Path) -> Iterator[Path]:
         for here, below, files in os.walk(run / folder):  # it follows no links
             below[:] = [n for n in below if not n.startswith(TEMPORARY)]
             yield from (Path(here) / n for n in (*below, *files) if not n.startswith(TEMPORARY))
+
+
+def part_lock(run: Path) -> None:
+    """Take a lock that has other names too (`cp -al`) out of the run: it is that of another one."""
+    lock = run / "lock"
+    if lock.exists() and lock.stat().st_nlink > 1:
+        lock.unlink()
 
 
 def part_copies(run: Path) -> None:

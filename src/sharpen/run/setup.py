@@ -109,7 +109,8 @@ class Setup:
 
 
 SAME = ("checkpoint_every", "reward_timeout", "reward_workers")
-"""Fields of a setup that change no bit of what a run computes: how often it is kept, and who computes its rewards."""
+"""Fields of a setup that change no bit of what a run computes: how often it is kept, and who computes its rewards (as
+long as no text is lost to the limit of their time)."""
 
 HOW = ("micro_tokens", *SAME)
 """Fields that decide how the work is done, not what is computed: a sum in other parts is the same but for rounding."""

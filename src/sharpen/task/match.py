@@ -23,8 +23,8 @@ _UNIT = re.compile(
     r"|(?<=\d)(?:kg|mg|km|cm|mm|ml|lbs?|ft|oz)$"
 )
 _SCALES = (
-    "dozen hundred thousand million billion trillion quadrillion lakh crore half third quarter percent pair score "
-    "gross thou grand myriad lac milliard mrd mio bil tril googol permille double triple"
+    "dozen hundred thousand million billion trillion quadrillion lakh crore half third quarter percent gross thou "
+    "grand myriad lac milliard mrd mio bil tril googol permille"
 )
 _PARTS = (
     "fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth fourteenth fifteenth sixteenth "
@@ -36,12 +36,14 @@ _COUNTS = (
     "eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety"
 )
 _OTHERS = (
-    "or and to not plus minus times over by pi sqrt if is are than nor versus vs point dot negative bn mn mln mil tn "
-    "halves squared cubed mod choose factorial twice nil nought naught inverse root log exp tau binary octal hex"
+    "or and to not plus minus times over by pi sqrt if is are than nor versus vs negative bn mn mln mil tn halves "
+    "squared cubed mod choose factorial twice nil nought naught inverse root log exp tau binary octal hex "
+    "pair score double triple"
 )
 _NUMBERS = f"{_SCALES} {_PARTS} {_COUNTS}".split()
-_NOT_UNITS = frozenset([*_NUMBERS, *(word + "s" for word in _NUMBERS), *_OTHERS.split()])
-"""Words after a number that make another number of it, or that a second answer follows."""
+_NOT_UNITS = frozenset([*_NUMBERS, *(word + "s" for word in _NUMBERS), *_OTHERS.split()]) - {"ones", "zeros"}
+"""Words after a number that make another number of it, or that a second answer follows. What is counted is none of
+them: `6 pairs` are 6, as `6 pears` are, and `7 point five` is refused for its `five`."""
 
 _CHOICE = re.compile(r"\(?([A-Za-z])(?:\)?[.:]?|\)?[.:)]\s(.*))", re.DOTALL | re.ASCII)
 _PIECES = re.compile(r"[^\s,;/&|]+|[,;/&|]+")
