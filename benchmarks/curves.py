@@ -30,7 +30,8 @@ from sharpen.overrides import override
 from sharpen.recipe import Recipe
 from sharpen.recipes.policy import dr_grpo
 from sharpen.rollout.edit import Annotate
-from sharpen.run.setup import Setup, open_policy, open_task
+from sharpen.run.opening import open_policy, open_task
+from sharpen.run.setup import Setup
 
 PROBLEMS, SAMPLES = 8, 8
 EXACT = 1e-4

@@ -22,7 +22,8 @@ from sharpen.actor.language import LanguageActor
 from sharpen.evaluate import evaluate
 from sharpen.loop import Trainer
 from sharpen.overrides import override
-from sharpen.run.setup import Setup, open_policy, open_task
+from sharpen.run.opening import open_policy, open_task
+from sharpen.run.setup import Setup
 from sharpen.types import Problem, Segment, Trace
 
 PROBLEMS, SAMPLES, STEPS = 8, 16, 12

@@ -19,7 +19,8 @@ from sharpen.loop import Trainer
 from sharpen.loss.steps import StepPreference
 from sharpen.maths.flow import noise_level, ode_step, sde_step, times
 from sharpen.recipes import recipe
-from sharpen.run.setup import Setup, open_policy
+from sharpen.run.opening import open_policy
+from sharpen.run.setup import Setup
 from sharpen.search import Beam
 from sharpen.task import Chain, Points, task
 from sharpen.types import Batch, Problem, Sampling, Scored, Segment, Sets, Trace

@@ -23,16 +23,9 @@ from sharpen.run.foreign import refuse_code
 from sharpen.run.frames import evaluations_frame
 from sharpen.run.manifest import describe
 from sharpen.run.naming import default_out
-from sharpen.run.setup import (
-    Setup,
-    Silent,
-    Watcher,
-    open_policy,
-    open_task,
-    serving,
-    setup_from,
-    setup_to_measure,
-)
+from sharpen.run.opening import open_policy, open_task, serving
+from sharpen.run.setup import Setup, setup_from, setup_to_measure
+from sharpen.run.watching import Silent, Watcher
 from sharpen.study import Compared, Study, compared, entries
 
 __all__ = [

@@ -20,7 +20,7 @@ MEASURED = ("--eval-problems", "3", "--eval-samples", "2")
 def hasty(sharpen, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Base models of a moment, kept in the test's own folder."""
     monkeypatch.setenv("SHARPEN_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("sharpen.run.setup.FlowNano", lambda: FlowNano(width=16, layers=1, batches=20, batch=32))
+    monkeypatch.setattr("sharpen.run.opening.FlowNano", lambda: FlowNano(width=16, layers=1, batches=20, batch=32))
 
 
 def train(sharpen: Callable[..., Said], recipe: str, task: str, *words: object) -> Said:

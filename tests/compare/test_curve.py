@@ -16,7 +16,8 @@ from sharpen.errors import SharpenError
 from sharpen.run.directory import RunDir
 from sharpen.run.ending import Stopped
 from sharpen.run.manifest import describe
-from sharpen.run.setup import NEWER, Setup, Silent, setup_from
+from sharpen.run.setup import NEWER, Setup, setup_from
+from sharpen.run.watching import Silent
 from toy import nano_actor
 
 SHORT = {"eval_problems": 2, "eval_samples": 4, "max_tokens": 4, "device": "cpu", "checkpoint_every": 2}

@@ -69,7 +69,7 @@ def place(tmp_path, monkeypatch, cache, tiny):
     shutil.copytree(tiny, tmp_path / "my-model")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SHARPEN_CACHE", str(cache))
-    monkeypatch.setattr("sharpen.run.setup.Nano", lambda: Nano(width=32, layers=2, steps=8, batch=16, warmup=4))
+    monkeypatch.setattr("sharpen.run.opening.Nano", lambda: Nano(width=32, layers=2, steps=8, batch=16, warmup=4))
     return tmp_path
 
 

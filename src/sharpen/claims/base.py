@@ -17,7 +17,7 @@ from sharpen.errors import SharpenError, near
 from sharpen.evaluate import evaluate
 from sharpen.loop import Trainer
 from sharpen.recipe import Method
-from sharpen.run.setup import fitted
+from sharpen.run.opening import fitted
 from sharpen.task.base import Task
 from sharpen.task.resolve import task_of
 

@@ -16,7 +16,7 @@ from sharpen.claims.store import Result
 from sharpen.cli.looking import table
 from sharpen.cli.screen import Screen
 from sharpen.errors import SharpenError
-from sharpen.run.setup import Silent, Watcher
+from sharpen.run.watching import Silent, Watcher
 
 
 def add_claim(p: argparse.ArgumentParser) -> None:

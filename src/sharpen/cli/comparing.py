@@ -12,7 +12,7 @@ from sharpen.cli.looking import table
 from sharpen.cli.options import add_limits, add_measuring, add_model, add_task_options, setup_of
 from sharpen.cli.screen import Screen
 from sharpen.errors import SharpenError
-from sharpen.run.setup import Silent, Watcher
+from sharpen.run.watching import Silent, Watcher
 from sharpen.study import Study, compared, entries
 from sharpen.study.base import POINTS
 from sharpen.study.compared import Compared

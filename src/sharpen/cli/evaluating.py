@@ -27,7 +27,9 @@ from sharpen.overrides import override
 from sharpen.run.directory import RunDir
 from sharpen.run.files import TEMPORARY
 from sharpen.run.manifest import rebuild
-from sharpen.run.setup import Setup, Silent, Watcher, open_policy, open_task, serving, setup_to_measure
+from sharpen.run.opening import open_policy, open_task, serving
+from sharpen.run.setup import Setup, setup_to_measure
+from sharpen.run.watching import Silent, Watcher
 from sharpen.search import SEARCHES, BestOfN, Search
 from sharpen.task.base import Task
 

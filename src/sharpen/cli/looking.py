@@ -20,7 +20,8 @@ from sharpen.recipe import Method
 from sharpen.recipes import FAMILIES, all_recipes
 from sharpen.run.compose import compose, difference
 from sharpen.run.manifest import describe
-from sharpen.run.setup import Setup, open_task
+from sharpen.run.opening import open_task
+from sharpen.run.setup import Setup
 from sharpen.visible import visible
 
 

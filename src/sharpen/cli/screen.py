@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from rich.console import Console
 
 from sharpen.cli.progress import Bar, Display, Measuring, Progress
-from sharpen.run.setup import Shows
+from sharpen.run.watching import Shows
 from sharpen.visible import visible
 
 

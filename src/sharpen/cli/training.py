@@ -25,10 +25,12 @@ from sharpen.run.directory import RunDir
 from sharpen.run.foreign import refuse_code
 from sharpen.run.manifest import rebuild
 from sharpen.run.naming import default_out
+from sharpen.run.opening import open_task, sketch_policy
 from sharpen.run.origin import recorded, setup_of_run
 from sharpen.run.plan import plan
 from sharpen.run.session import Run, train
-from sharpen.run.setup import HOW, SAME, Setup, Silent, Watcher, open_task, sketch_policy
+from sharpen.run.setup import HOW, SAME, Setup
+from sharpen.run.watching import Silent, Watcher
 from sharpen.visible import one_line
 
 FREE = (*HOW, "trackers", "reward")

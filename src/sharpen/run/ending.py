@@ -17,8 +17,8 @@ from sharpen.errors import SharpenError
 from sharpen.recipe import Method
 from sharpen.run import checkpoint
 from sharpen.run.directory import RunDir
-from sharpen.run.setup import Watcher
 from sharpen.run.telling import findings, tell
+from sharpen.run.watching import Watcher
 
 
 class Stopped(Exception):  # noqa: N818 - it is no error

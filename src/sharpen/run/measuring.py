@@ -11,7 +11,8 @@ from sharpen.evaluation import deciding
 from sharpen.loop import Trainer
 from sharpen.run.directory import RunDir
 from sharpen.run.samples import KINDS, kind
-from sharpen.run.setup import Setup, Watcher
+from sharpen.run.setup import Setup
+from sharpen.run.watching import Watcher
 from sharpen.task.base import Task
 from sharpen.types import Trace
 

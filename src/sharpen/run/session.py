@@ -24,12 +24,14 @@ from sharpen.run.ending import Stopped, again, remembered, stoppable
 from sharpen.run.frames import evaluations_frame, history_frame, rollouts_frame
 from sharpen.run.measuring import Curve, Results
 from sharpen.run.onlooker import Onlooker
+from sharpen.run.opening import open_policy, open_task, serving
 from sharpen.run.origin import complete, otherwise, same_recipe, told
 from sharpen.run.own import refuse_ways_out
-from sharpen.run.setup import Setup, Silent, Watcher, open_policy, open_task, serving
+from sharpen.run.setup import Setup
 from sharpen.run.story import Story, story
 from sharpen.run.telling import findings, tell
 from sharpen.run.trackers import Tracker, tracker
+from sharpen.run.watching import Silent, Watcher
 
 __all__ = ["Run", "Stopped", "train"]
 

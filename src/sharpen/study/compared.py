@@ -10,7 +10,7 @@ from typing import Any
 
 from sharpen.run.files import replace, writing
 from sharpen.run.frames import pandas
-from sharpen.run.setup import Silent, Watcher
+from sharpen.run.watching import Silent, Watcher
 from sharpen.study.base import Study
 from sharpen.study.page import page, tables
 from sharpen.study.pictures import NoPictures, draw

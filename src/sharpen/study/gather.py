@@ -13,7 +13,7 @@ from sharpen.errors import SharpenError
 from sharpen.outcomes import Outcomes
 from sharpen.run.directory import RunDir
 from sharpen.run.measuring import KS, main_split
-from sharpen.run.setup import open_task
+from sharpen.run.opening import open_task
 from sharpen.study.base import BASE, Job, Study
 
 

@@ -12,8 +12,10 @@ from sharpen.errors import SharpenError
 from sharpen.run import session
 from sharpen.run.directory import RunDir
 from sharpen.run.measuring import Results
+from sharpen.run.opening import open_policy, open_task
 from sharpen.run.origin import complete, same_recipe, setup_of_run
-from sharpen.run.setup import HOW, Setup, Shows, open_policy, open_task
+from sharpen.run.setup import HOW, Setup
+from sharpen.run.watching import Shows
 from sharpen.study.base import Job
 
 

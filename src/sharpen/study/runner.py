@@ -25,7 +25,8 @@ from sharpen.run.lines import valid
 from sharpen.run.manifest import describe
 from sharpen.run.measuring import main_split
 from sharpen.run.naming import task_name
-from sharpen.run.setup import Silent, Watcher, open_task
+from sharpen.run.opening import open_task
+from sharpen.run.watching import Silent, Watcher
 from sharpen.study.base import Job, Study
 from sharpen.study.gather import Found, gather
 from sharpen.study.jobs import base, begun, finished, work
