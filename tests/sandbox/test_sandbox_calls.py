@@ -8,11 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from sharpen.sandbox import Limits, Odd, Question, call, call_many, open_sandbox, same
+from sharpen.sandbox import Called, Limits, Odd, Question, call, call_many, open_sandbox, same
 
-SECRET = "the-right-answers-7b1c"
 CALLS = [[[3, 4]], [[]], [[7]]]
-GOLD = (SECRET + "1", SECRET + "2", SECRET + "3")  # nobody inside can know them
 
 
 def ask(sandbox, source, calls=CALLS, **limits):
@@ -40,6 +38,11 @@ def test_values(sandbox, source, values):
     assert got.status == "ok"
     assert same(list(got.values), list(values)) or got.values == values
     assert got.clean == (not any(isinstance(v, Odd) for v in values))
+
+
+def test_whole_numbers_have_at_most_3000_bits(sandbox):
+    got = ask(sandbox, "f = lambda n: n", [[2**3000 - 1], [2**3000], [1 - 2**3000], [-(2**3000)]])
+    assert got.values == (2**3000 - 1, Odd("OddError"), 1 - 2**3000, Odd("OddError"))
 
 
 TRICKS = {
@@ -94,10 +97,11 @@ TRICKS = {
     "both answer": "import os\nos.fork()\nf = sum",
     "a thread that answers later": "import threading, time, os\ndef g():\n    time.sleep(.2)\n    os.write(3, b'1')\nthreading.Thread(target=g).start()\nf = lambda x: object()",
     "at the end": "import atexit, os\natexit.register(lambda: os.write(3, b'[[0,1],[0,1],[0,1]]\\n'))\nf = lambda x: object()",
-    "looks for the answers": "import gc, sys, os\nfound = []\nfor o in gc.get_objects():\n    try:\n        if 'the-right' + '-answers' in str(o): found.append(str(o))\n    except BaseException: pass\n"
-    "os.lseek(0, 0, 0)\ndata = os.read(0, 1 << 20) + repr(dict(os.environ)).encode() + repr(sys.argv).encode()\n"
-    "i = data.replace(b\"'the-right' + '-answers'\", b'').find(b'the-right' + b'-answers')\n"
-    "f = lambda x: data[i:i + 30].decode() if i >= 0 else [s for s in found if 'data.replace' not in s]",
+    "looks for the answers": "import gc, os, sys\nneedle = '-'.join(['the', 'right', 'answers'])\n"
+    "def has(o):\n    try: return o is not globals() and needle in str(o)\n    except BaseException: return False\n"
+    "n = sum(map(has, gc.get_objects()))\n"
+    "os.lseek(0, 0, 0)\ndata = os.read(0, 1 << 20) + repr((dict(os.environ), sys.orig_argv)).encode()\n"
+    "f = lambda x: [n > 0, data.count(needle.encode())]",
     "looks for the answers in memory": "try: data = open('/proc/self/mem', 'rb').read()\nexcept OSError: data = b''\nf = lambda x: data.decode('latin1')",
     "surrogates": "f = '\ud800'",
     "a zero byte": "f = sum\0",
@@ -112,8 +116,57 @@ TRICKS = {
 """Programs that want to seem right without being it."""
 
 
+def odd(why, status="ok"):
+    return Called(status, (Odd(why),) * 3)
+
+
+ERRORS = {
+    "KeyError": ["no function", "an empty text", "ten million bytes"],
+    "TypeError": ["not callable"],
+    "SyntaxError": ["a syntax error", "surrogates", "ten million brackets"],
+    "ValueError": ["raises"],
+    "SystemExit": ["leaves"],
+    "E": ["raises what is no exception"],
+    "RecursionError": ["deep recursion"],
+    "RuntimeError": ["a thread that answers later"],  # it cannot be started
+    "BlockingIOError": ["lets a child answer", "both answer"],  # there is no child
+    "OddError": [
+        *("equal to everything", "an evil repr", "an int that is none", "a list that goes on", "a false class"),
+        *("a list in itself", "deep", "wide", "long", "a giant", "a tuple", "bytes", "keys that are no text"),
+        *("a generator", "a coroutine", "patched exec", "patched output", "patched modules", "patched writer"),
+        "at the end",
+    ],
+    "no message": [
+        *("leaves at once", "leaves when called", "not a number", "infinite", "patched frames", "patched os.write"),
+        *("answers before", "answers in a call", "answers and leaves, twice", "answers too many"),
+        *("answers what is no JSON", "answers a number too large", "answers with a wrong form", "answers deep"),
+        "answers bytes",
+    ],
+}
+"""What stands in the place of each value, where the program itself ended well."""
+ENDS = {
+    "died": ["an error with an evil name", "patched builtins", "closes the descriptor"],
+    "output": ["answers without end"],
+    "time": ["a busy loop", "swallows the end"],
+    "memory": ["a memory bomb"],
+}
+SAID = {
+    **{name: [odd(why)] for why, names in ERRORS.items() for name in names},
+    **{name: [odd(status, status)] for status, names in ENDS.items() for name in names},
+    # what is said as the name of an error is cut; but json may find it too deep, by how deep its caller stands
+    "answers a deep error": [odd("[" * 60), odd("no message")],
+    # older releases of Python 3.11 have another word for it
+    "a zero byte": [odd("SyntaxError"), odd("ValueError")],
+    "another encoding": [Called("ok", (7, 0, 7))],  # honest after all: `f = sum #`
+    "looks for the answers": [Called("ok", ([False, 0],) * 3)],
+    "looks for the answers in memory": [Called("ok", ("", "", ""))],  # there is no /proc
+}
+"""How each of them ends, and what it has said: in two cases one of two things."""
+
+
 def test_how_many_tricks_there_are():
-    assert len(TRICKS) == 61
+    assert len(TRICKS) == len(SAID) == 61
+    assert SAID.keys() == TRICKS.keys()
     page = (Path(__file__).parents[2] / "docs" / "sandbox.md").read_text()
     assert f"and {len(TRICKS)} that want to seem right" in page
     table = page.partition("## What was tried")[2].partition("\n## ")[0]
@@ -122,27 +175,13 @@ def test_how_many_tricks_there_are():
 
 @pytest.mark.parametrize("name", TRICKS, ids=lambda x: x.replace(" ", "-"))
 def test_tricks_gain_nothing(bubblewrap, name):
-    got = ask(bubblewrap, TRICKS[name])
-    assert len(got.values) == 3
-    assert not any(same(v, g) for v, g in zip(got.values, GOLD, strict=True))
-    assert SECRET not in repr(got.values)
-    assert {type(v) for v in got.values} <= {int, str, list, Odd}
+    assert repr(ask(bubblewrap, TRICKS[name])) in map(repr, SAID[name])  # so that True is not 1
 
 
-@pytest.mark.parametrize("name", ["leaves", "evil", "answers before", "answers and leaves, twice", "both answer", "a busy loop", "answers a number too large"])  # fmt: skip
-def test_what_is_said_instead(bubblewrap, name):
-    told = {
-        "leaves": ("ok", Odd("SystemExit")),
-        "evil": ("ok", Odd("OddError")),
-        "answers before": ("ok", Odd("no message")),
-        "answers and leaves, twice": ("ok", Odd("no message")),
-        "both answer": ("ok", Odd("BlockingIOError")),
-        "answers a number too large": ("ok", Odd("no message")),
-        "a busy loop": ("time", Odd("time")),
-    }
-    got = ask(bubblewrap, TRICKS["equal to everything" if name == "evil" else name])
-    assert (got.status, got.values) == (told[name][0], (told[name][1],) * 3)
-    assert not got.clean
+def test_what_is_there_would_be_found(bubblewrap):
+    """The program that looks for the answers, where they are: among the arguments."""
+    got = ask(bubblewrap, TRICKS["looks for the answers"], [[["the-right-answers"]]])
+    assert repr(got.values) == "([True, 1],)"
 
 
 def test_two_that_answer_have_none(bubblewrap):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import itertools
 import os
 import re
+import secrets
 import select
 import shutil
 import signal
@@ -34,11 +34,6 @@ UIDS = (0x70000000, 1 << 24)
 FEW = 4096
 """With fewer user ids than these, root is one user among others, as in a container without rights."""
 
-AT_ONCE = 1024
-"""Sandboxes of one process that have user ids of their own at a time."""
-
-_turn = itertools.count()
-
 
 @dataclass(frozen=True)
 class Bubblewrap(Sandbox):
@@ -46,13 +41,10 @@ class Bubblewrap(Sandbox):
     `/dev/null`, `/dev/urandom` and an empty `/tmp` of limited size; no `/proc`, no home, no network, one user.
 
     - A user other than root: in a user namespace, as nobody, which has no further user namespaces inside.
-    - Root: without a user namespace, and the program changes to a user id that nobody else has. So root's name opens
-      no file to it, and its processes are counted alone.
-
-    `readable` are further files and folders that programs may read.
+    - Root: without a user namespace, and the program changes to a user id of no person, drawn for it. So root's name
+      opens no file to it, and its processes are counted alone, unless two programs draw the same.
     """
 
-    readable: tuple[str, ...] = ()
     name: ClassVar[str] = "bubblewrap"
 
     def run(self, program: bytes | Sequence[str], stdin: bytes = b"", limits: Limits = Limits()) -> Ran:  # noqa: B008
@@ -75,7 +67,7 @@ class Bubblewrap(Sandbox):
             args = [
                 bwrap(),
                 *_isolation(root),
-                *_places(tuple(self.readable), limits.files),
+                *_places(limits.files),
                 *("--info-fd", str(outer[1]), "--block-fd", str(gate[0]), *filtered, "--"),
                 interpreter(),
                 *words(inner[1], code, uid, limits, processes, program),
@@ -169,9 +161,15 @@ def version(path: str) -> tuple[int, ...]:
 
 
 def unused_uid() -> int:
-    """A user id that no one else has: by the number of this process and a counter. 0 where there are too few ids."""
+    """A user id for one program, drawn at random. 0 where there are too few ids.
+
+    Two programs that run at once share one hardly ever (one pair in `free_uids()[1]`, most often 16 million), and would
+    share no more than what the system counts by user, processes above all: they are in process namespaces and file
+    systems of their own.
+    """
     first, many = free_uids(Path("/proc/self/uid_map").read_text())
-    return 0 if many < FEW else first + (os.getpid() * AT_ONCE + next(_turn) % AT_ONCE) % many
+    # not of a run's random numbers: what a program says does not hang on it, and equal seeds at once must draw apart
+    return 0 if many < FEW else first + secrets.randbelow(many)
 
 
 @functools.lru_cache(maxsize=1)
@@ -203,7 +201,7 @@ def _isolation(root: bool) -> list[str]:
 
 
 @functools.lru_cache(maxsize=16)
-def _places(readable: tuple[str, ...], scratch: int) -> tuple[str, ...]:
+def _places(scratch: int) -> tuple[str, ...]:
     """The file system inside. All of it is read-only but `/tmp`."""
     shown, masked = libraries()
     args: list[str] = []
@@ -221,7 +219,7 @@ def _places(readable: tuple[str, ...], scratch: int) -> tuple[str, ...]:
             made.add(link)
     args += ["--size", str(scratch), "--perms", "1777", "--tmpfs", "/tmp", "--chdir", "/tmp"]
     made.add("/tmp")
-    for path in (*shown, *readable):
+    for path in shown:
         parents(path)
         args += ["--ro-bind", path, path]
         made.add(path)
@@ -247,13 +245,21 @@ def libraries() -> tuple[list[str], list[str]]:
     wanted += [str(sysconfig.get_config_var("LIBDIR") or "/usr/lib")] if _shared() else []
     wanted.append(interpreter())
     shown = _outermost(p for p in wanted if os.path.exists(p) and not os.path.islink(p))
-    masked = [
-        str(folder)
-        for path in shown
-        for folder in (Path(path) / "python3", *(Path(p) for p in Path(path).glob("python3*/*-packages")))
-        if folder.is_dir() and not folder.is_symlink()
+    return shown, _packages(shown, library)
+
+
+def _packages(shown: Sequence[str], library: Sequence[str]) -> list[str]:
+    """Where the folders of packages are seen inside. One may be shown by several paths, as links lead to it."""
+    folders = [
+        folder
+        for path in map(Path, (*shown, *library))
+        for folder in (path / "python3", *path.glob("*-packages"), *path.glob("python3*/*-packages"))
+        if folder.is_dir()
+        and (folder.name != "python3" or not folder.is_symlink())  # such a link may lead to the library
     ]
-    return shown, _outermost(masked)
+    real = {str(folder.resolve()) for folder in folders}
+    places = [(path, os.path.realpath(path) + "/") for path in shown]
+    return _outermost(path + r[len(at) - 1 :] for path, at in places for r in real if r.startswith(at))
 
 
 def _outermost(paths: Iterable[str]) -> list[str]:

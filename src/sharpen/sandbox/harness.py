@@ -13,8 +13,8 @@ import os
 import sys
 from _json import encode_basestring_ascii
 
-DEPTH, SIZE, DIGITS = 20, 10_000, 1000
-"""The deepest nesting, the most parts and the most digits of a value."""
+DEPTH, SIZE, BITS = 20, 10_000, 3000
+"""The deepest nesting and the most parts of a value, and the most bits of a whole number (about 900 digits)."""
 
 
 class OddError(Exception):
@@ -29,7 +29,7 @@ def written(value: object, depth: int, left: list[int]) -> str:
     if value is None or value is True or value is False:
         return "null" if value is None else "true" if value else "false"
     if type(value) is int:
-        if value.bit_length() > 3 * DIGITS:
+        if value.bit_length() > BITS:
             raise OddError("too large")
         return int.__repr__(value)
     if type(value) is float:
