@@ -22,8 +22,9 @@ def say(data):
         except OSError:
             pass
 
-def f(x):
+def f(x, problem=None):
 {body}
+{after}
 """
 """`say` writes to every pipe that the process has."""
 
@@ -33,9 +34,9 @@ def made(tmp_path):
     """A pool of a function with this body; it ends with the test."""
     pools = []
 
-    def make(body, **how):
+    def make(body, after="", **how):
         path = tmp_path / "own.py"
-        path.write_text(FILE.format(body=textwrap.indent(body, "    ")))
+        path.write_text(FILE.format(body=textwrap.indent(body, "    "), after=after))
         pools.append(Pool(path, "f", **how))
         return pools[-1]
 
@@ -56,9 +57,47 @@ def test_what_a_function_writes_to_the_protocol_is_no_answer(made, said):
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="descriptors are found by /proc")
+@pytest.mark.parametrize(
+    "said",
+    [
+        b'"more": 1',
+        b'"values": []',
+        b'"values": [1.0, 2.0]',
+        b'"values": 1.0',
+        b'"values": null',
+        b'"batch": false, "async": false',
+        b'"error": 1',
+        b'"error": {}',
+        b'"error": {"message": 1, "index": 0}',
+        b'"error": {"message": "no", "index": 1}',
+        b'"error": {"message": "no", "index": -9}',
+        b'"error": {"message": "no", "index": 0, "line": "1"}',
+        b'"error": {"message": "no", "index": 0, "source": 1}',
+        b'"values": ["1"]',
+        b'"values": [null]',
+        b'"values": [NaN]',
+        b'"values": [{}]',
+        b'"values": [{"a": [1.0]}]',
+    ],
+)
+def test_a_right_number_alone_makes_no_answer(made, said):
+    """The greeting is request 1 of a process, its first calls are request 2. The last five are no rewards."""
+    line = b"{" + said + b', "id": 2}\n'
+    pool = made(f"if x:\n    say({line!r})\n    time.sleep(5)\nreturn 3", rewards=True)
+    assert pool.run([[["x", {}]], [["", {}]]]) == [Failure("died", MESSAGE), [3.0]]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="descriptors are found by /proc")
+@pytest.mark.parametrize("said", [b'{"id": 1}\n', b'{"id": 1, "batch": true}\n', b'{"id": 1, "values": []}\n'])
+def test_what_a_file_says_while_it_is_loaded_is_no_greeting(made, said):
+    pool = made("return 3", f"say({said!r})")
+    assert pool.run([[[0]]]) == [Failure("start", MESSAGE)]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="descriptors are found by /proc")
 def test_one_that_drips_is_over_its_time_too(made, monkeypatch):
     """The watchdog within the process ends what hangs; this one cancels it, and says a blank now and then."""
-    monkeypatch.setattr("sharpen.task.pool._GRACE", 0.5)
+    monkeypatch.setattr("sharpen.task.child._GRACE", 0.5)
     body = "faulthandler.cancel_dump_traceback_later()\nwhile x:\n    say(b' ')\n    time.sleep(0.05)\nreturn 3"
     pool = made(body, timeout=0.5)
     began = time.monotonic()

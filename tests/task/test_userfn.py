@@ -290,6 +290,29 @@ def test_names_that_clash(tmp_path: Path) -> None:
         with_reward(Toy(), f)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"), [("f", "{'won': 1.0, 'lost': 1.0}"), ("lost", "1.0")], ids=["of a dict", "of the function"]
+)
+def test_the_name_lost_is_taken(tmp_path: Path, name: str, value: str) -> None:
+    """It marks the texts that a function never came back from: what is named so would solve nothing."""
+    path = tmp_path / "mine.py"
+    path.write_text(f"def {name}(text, problem): return {value}")
+    found = f"The reward function {name!r} of {path} gives a reward named 'lost', which is the mark of a text that"
+    with UserReward(f"{path}:{name}") as f, pytest.raises(SharpenError, match=re.escape(found)):
+        with_reward(Toy(), f)
+
+
+def test_the_name_lost_is_taken_where_the_task_has_it(tmp_path: Path) -> None:
+    class Game(Toy):
+        rewards = (RewardSpec("won"), RewardSpec("lost"))
+
+    with (
+        reward(tmp_path, "def f(text, problem): return 1") as f,
+        pytest.raises(SharpenError, match=r"^Task 'toy' gives a reward named 'lost'"),
+    ):
+        with_reward(Game(), f)
+
+
 FORKS = """
 import os, sys, time
 def f(text, problem):

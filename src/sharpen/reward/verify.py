@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 from sharpen.bounds import require
 from sharpen.core import Part
 from sharpen.errors import SharpenError
-from sharpen.task.userfn import LOST
+from sharpen.task.lost import LOST
 from sharpen.types import Group, Trace
 
 if TYPE_CHECKING:
@@ -36,8 +36,8 @@ def gated(values: Mapping[str, float], weights: Mapping[str, float]) -> float:
 class Verify(Part):
     """Ask the task for every named reward of every trace that has none yet, and whether it solved its problem.
 
-    A text that its judge was lost on (`sharpen.task.userfn`) is marked `lost` in the trace's info and counted in the
-    metric `verifier/lost`, a share.
+    A text that its judge was lost on (`sharpen.task.lost`) is marked `lost` in the trace's info and counted in the
+    metric `verifier/lost`, a share. Other parts that ask the task leave it at the line in the log.
     """
 
     reads: ClassVar[tuple[str, ...]] = ("traces",)
@@ -47,16 +47,17 @@ class Verify(Part):
         """Traces keep rewards they already have, so that this may stand after each of several rollouts."""
         todo = [t for g in groups for t in g.traces if t.solved is None]
         scores = ctx.world.verify(ctx.task, [(t.problem, t) for t in todo])
-        for trace, rewards in zip(todo, scores, strict=True):
+        marks = all(spec.name != LOST for spec in ctx.task.rewards)  # a task may have a reward of its own of that name
+        lost = [marks and bool(rewards.get(LOST)) for rewards in scores]
+        for trace, rewards, gone in zip(todo, scores, lost, strict=True):
             for spec in ctx.task.rewards:
                 trace.rewards[spec.name] = _valid(rewards[spec.name], spec.name, trace, ctx)
             trace.solved = ctx.task.solved(rewards)
-            if rewards.get(LOST):
+            if gone:
                 trace.info[LOST] = True
         ctx.cost.verifier_calls += len(todo)
-        lost = sum(bool(r.get(LOST)) for r in scores)
-        if lost:
-            ctx.log("verifier/lost", lost / len(todo), len(todo))
+        if any(lost):
+            ctx.log("verifier/lost", sum(lost) / len(todo), len(todo))
         for name in [r.name for r in ctx.task.rewards] if todo else []:
             ctx.log(f"reward/{name}", sum(t.rewards[name] for t in todo) / len(todo), len(todo))
         return groups

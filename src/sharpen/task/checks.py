@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from sharpen.errors import SharpenError
 from sharpen.task.base import Task
 from sharpen.task.garbage import endless, garbage
+from sharpen.task.lost import LostError
 from sharpen.task.text import said
 from sharpen.types import Problem
 
@@ -167,6 +168,8 @@ def garbage_range(task: Task, problems: Sequence[Problem], rng: random.Random) -
         try:
             rewards, vote = task.verify(p, said(p, text)), task.answer_of(text)
             judged = task.check_steps(p, text.split("\n")) if "steps" in task.gives else [True]
+        except LostError:
+            raise
         except Exception as error:
             broken.append(shown(p, text, f"{type(error).__name__}: {error}"))
             continue
@@ -188,6 +191,8 @@ def long_texts(task: Task, problems: Sequence[Problem], rng: random.Random) -> C
         try:
             rewards = task.verify(p, said(p, text))
             task.answer_of(text)
+        except LostError:
+            raise
         except Exception as error:
             broken.append(shown(p, text, f"{type(error).__name__}: {error}"))
             continue

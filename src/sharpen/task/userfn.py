@@ -12,22 +12,11 @@ from typing import Any
 
 from sharpen.errors import SharpenError
 from sharpen.task.base import Environment, Preference, RewardSpec, Task
+from sharpen.task.lost import LOST, Tally
 from sharpen.task.pool import Failure, Pool
 from sharpen.types import Problem, Trace
 
 log = logging.getLogger(__name__)
-
-LOST = "lost"
-"""The entry among the rewards of a text on which the function overran or died: 1."""
-
-LOST_SHARE = 0.01
-LOST_AT_LEAST = 3
-"""More lost texts than this share of those judged together, and at least that many, are too many."""
-
-
-def bearable(n: int) -> int:
-    """How many of `n` texts may be lost: 1 %, and always two."""
-    return max(LOST_AT_LEAST - 1, int(LOST_SHARE * n))
 
 
 class UserReward:
@@ -67,6 +56,7 @@ class UserReward:
         self.path = path
         self.name = name
         self.concurrent = concurrent
+        self.tally = Tally()
         self.pool = Pool(path, name, workers=workers, timeout=timeout, rewards=True)
 
     def scores(self, items: Sequence[tuple[str, Problem]]) -> list[dict[str, float]]:
@@ -87,34 +77,36 @@ class UserReward:
         """The same; where the function overran or its process died, the error that says so stands for that item.
 
         After more than `patience` of those the rest may be missing. What the function raises, or returns that is no
-        reward, is its author's mistake and raises here too, as does a batch function that overran or died: nobody
-        knows at which of its texts.
+        reward, is its author's mistake and raises here too, as do a function that cannot be loaded (again, after a
+        process died) and a batch function that overran or died: nobody knows at which of its texts.
         """
         if not items:
             return []
         failure = None if self.pool.kind else self.pool.open()
         if failure is not None:
             raise self._error(failure, None)
-        size = len(items) if self.pool.kind["batch"] else self.concurrent if self.pool.kind["async"] else 1
-        chunks = [items[i : i + size] for i in range(0, len(items), size)]
-        out: list[dict[str, float] | SharpenError] = []
-        answers = self.pool.run([[[t, _plain(p)] for t, p in chunk] for chunk in chunks], patience)
-        for chunk, answer in zip(chunks, answers, strict=False):
-            if not isinstance(answer, Failure):
-                out += [
-                    {k: float(x) for k, x in v.items()} if isinstance(v, dict) else {self.name: float(v)}
-                    for v in answer
-                ]
-                continue
-            error = self._error(answer, chunk[min(answer.index, len(chunk) - 1)])
-            if answer.kind == "raised" or (self.pool.kind["batch"] and len(items) > 1):
-                raise error
-            if len(chunk) == 1:
-                out.append(error)
-            else:  # async calls that ran together: each by itself, to find those that are lost
-                for item in chunk:
-                    out += self.attempts([item])
-        return out
+        batch = self.pool.kind["batch"]
+        size = len(items) if batch else self.concurrent if self.pool.kind["async"] else 1
+        known: dict[int, dict[str, float]] = {}
+        lost: dict[int, SharpenError] = {}
+        # of async calls that ran together one may hold up others or take them along when it dies: what has no value
+        # then is asked again, each by itself, to find those that are lost
+        for together in (size, 1):
+            todo = [i for i in range(len(items)) if i not in known and i not in lost]
+            if not todo or len(lost) > patience:
+                break
+            chunks = [todo[i : i + together] for i in range(0, len(todo), together)]
+            calls = [[[items[i][0], _plain(items[i][1])] for i in chunk] for chunk in chunks]
+            for chunk, answer in zip(chunks, self.pool.run(calls, patience - len(lost)), strict=False):
+                for i, x in zip(chunk, [answer] * len(chunk) if isinstance(answer, Failure) else answer, strict=True):
+                    if not isinstance(x, Failure):
+                        known[i] = x if isinstance(x, dict) else {self.name: x}
+                    elif x.kind in ("raised", "start") or (batch and len(items) > 1):
+                        raise self._error(x, items[chunk[x.index]])
+                    elif len(chunk) == 1:
+                        lost[i] = self._error(x, items[i])
+        both = known | lost
+        return [both[i] for i in sorted(both)]
 
     def _error(self, failure: Failure, item: tuple[str, Problem] | None) -> SharpenError:
         at = f", at line {failure.line}" + (f" ({failure.source})" if failure.source else "") if failure.line else ""
@@ -206,17 +198,14 @@ class Rewarded(Task):
 
         A text on which the function overruns its time, or its process dies, is lost: it gets the least of each of the
         user's rewards among the others, at most 0, and an entry `lost`, is never solved, and is told in the log of
-        `sharpen.task.userfn`. SharpenError where more than 1 % are lost, and three at least.
+        `sharpen.task.userfn`. `LostError` where more than 1 % are lost, and three at least: of these pairs, or of all
+        that the user's function has judged in this process (`Tally`).
         """
         ours = self.task.verify_many(pairs)
-        most = bearable(len(pairs))
-        theirs = self.user.attempts([(trace.text, problem) for problem, trace in pairs], most)
+        tally = self.user.tally
+        theirs = self.user.attempts([(trace.text, problem) for problem, trace in pairs], tally.patience(len(pairs)))
+        tally.add(theirs, len(pairs))
         lost = [x for x in theirs if isinstance(x, SharpenError)]
-        if len(lost) > most:
-            raise SharpenError(
-                f"{len(lost)} of {len(theirs)} texts are lost, as the function that judges them did not come back, and "
-                f"more than {most} are too many to go on. The first: {lost[0]}"
-            )
         known = [x for x in theirs if not isinstance(x, SharpenError)]
         for (problem, _), scores in zip(pairs, theirs, strict=True):
             if not isinstance(scores, SharpenError) and set(scores) != set(self.names):
@@ -270,7 +259,7 @@ def with_reward(
     `names` are those of the rewards, in order; without them the function is asked once, with an empty text and a
     problem of the task, so that a broken function stops a run before it starts. `main` is the one that decides what
     is solved: the only one, or the one named `reward`, or the first. Raises `SharpenError` for names that clash with
-    the task's.
+    the task's, and for the name `lost` in either, which marks lost texts.
     """
     if not names:
         split = task.splits[0]
@@ -286,6 +275,12 @@ def with_reward(
             f"The reward function {user.name!r} of {user.path} gives a reward named {clash[0]!r}, and so does task "
             f"{task.name!r}. "
             "Rename the function, or the key of its dict."
+        )
+    if LOST in names or any(r.name == LOST for r in task.rewards):
+        whose = f"The reward function {user.name!r} of {user.path}" if LOST in names else f"Task {task.name!r}"
+        raise SharpenError(
+            f"{whose} gives a reward named {LOST!r}, which is the mark of a text that a reward function never came "
+            "back from. Give the reward another name: that of the function, or a key of the dict it returns."
         )
     chosen = main or ("reward" if "reward" in names else names[0])
     if chosen not in names:

@@ -12,6 +12,7 @@ from sharpen.errors import SharpenError
 from sharpen.task.base import Task
 from sharpen.task.checks import TEXT_CHECKS, Check, judge, lines_of, shown, steps
 from sharpen.task.drawn import LATENT_CHECKS
+from sharpen.task.lost import LostError
 from sharpen.task.worlds import WORLD_CHECKS
 from sharpen.types import Problem
 
@@ -100,8 +101,8 @@ def validate(task: Task, n: int = 200, *, rng: random.Random) -> Report:
     """Try to break a task with `n` problems of each split.
 
     A check that does not apply (no solutions, no steps, one split) has `passed` None. A check that raises has failed,
-    and its example is the error. Tasks with an environment are judged by episodes, tasks of latents by latents, all
-    others by texts.
+    and its example is the error; `LostError` alone is raised. Tasks with an environment are judged by episodes, tasks
+    of latents by latents, all others by texts.
     """
     if n < 2:
         raise SharpenError(f"A task is validated on at least 2 problems of each split, and n is {n}. Ask for more.")
@@ -121,6 +122,8 @@ def validate(task: Task, n: int = 200, *, rng: random.Random) -> Report:
         looked_at: Any = drawn if check in (splits, repeats, room) else mixed
         try:
             checks.append(check(task, looked_at, rng))
+        except LostError:
+            raise  # each further text might take all the time it has as well
         except Exception as error:
             name = check.__name__.replace("_", " ")
             about = (check.__doc__ or "").strip().rstrip(".")

@@ -1,4 +1,4 @@
-"""The process in which somebody else's function runs.
+"""What runs inside a process of a pool: somebody else's function. `child.py` is the side that asks it.
 
 Started by file, not imported: it needs the standard library alone, and its directory must not be on the path.
 Requests and replies are JSON lines on copies of standard input and output; the function finds its own input empty and
@@ -112,10 +112,6 @@ def _kind(value: Any) -> str:
     return "None" if value is None else f"a {type(value).__name__} ({repr(value)[:60]})"
 
 
-class LateError(WrongError):
-    """A call that overran, where the others of its request did not."""
-
-
 class Served:
     """A loaded function, answering requests."""
 
@@ -127,7 +123,10 @@ class Served:
         self.batch, self.is_async = shape(self.function) if rewards else (False, False)
 
     def answer(self, calls: list[list[Any]], limit: float) -> list[Any]:
-        """The values of some calls, in order. What a call raises carries its index as `sharpen_index`."""
+        """The values of some calls, in order; None for an async one that overran `limit` seconds.
+
+        What a call raises carries its index as `sharpen_index`.
+        """
         if self.rewards:
             calls = [[text, View(problem)] for text, problem in calls]
         if self.batch:
@@ -170,9 +169,7 @@ class Served:
         out = []
         for i, task in enumerate(tasks):
             try:
-                if task in late:
-                    raise LateError(f"did not return within {limit:g} s")
-                out.append(self._checked(task.result()))
+                out.append(None if task in late else self._checked(task.result()))
             except BaseException as err:
                 err.sharpen_index = i  # type: ignore[attr-defined]
                 raise
@@ -188,7 +185,7 @@ async def _await(value: Any) -> Any:
 
 def described(err: BaseException, path: str) -> dict[str, Any]:
     """What went wrong, as plain data: the exception, and the last line of the user's file on the way to it."""
-    out: dict[str, Any] = {"index": getattr(err, "sharpen_index", 0), "late": isinstance(err, LateError)}
+    out: dict[str, Any] = {"index": getattr(err, "sharpen_index", 0)}
     if isinstance(err, WrongError):
         return {**out, "message": cut(str(err))}
     try:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from sharpen.task.base import Environment, Task
 from sharpen.task.checks import Check, at_top, in_range, judge, lines_of, mean, shown
 from sharpen.task.garbage import endless, garbage
+from sharpen.task.lost import LostError
 from sharpen.task.text import said
 from sharpen.types import Problem, Trace
 
@@ -65,6 +66,8 @@ def wild(task: Task, problems: Sequence[Problem], rng: random.Random) -> Check:
         ]
         try:
             rewards = task.verify(p, played(p, task.environment(p), turns))
+        except LostError:
+            raise
         except Exception as error:
             broken.append(shown(p, turns, f"{type(error).__name__}: {error}"))
             continue
@@ -83,6 +86,8 @@ def endless_turns(task: Task, problems: Sequence[Problem], rng: random.Random) -
     for text in texts:
         try:
             rewards = task.verify(p, played(p, task.environment(p), [text]))
+        except LostError:
+            raise
         except Exception as error:
             broken.append(shown(p, text, f"{type(error).__name__}: {error}"))
             continue
