@@ -31,7 +31,8 @@ from sharpen.cli.main import main
 from sharpen.errors import SharpenError
 from sharpen.parallel.deal import spans
 from sharpen.run.manifest import describe as as_json
-from sharpen.run.setup import Setup, _nano, setup_from, setup_to_measure
+from sharpen.run.opening import _nano
+from sharpen.run.setup import Setup, setup_from, setup_to_measure
 from sharpen.run.watching import Silent
 from sharpen.types import Problem, Sampling
 from toy import nano_actor
